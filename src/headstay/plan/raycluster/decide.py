@@ -1,0 +1,119 @@
+"""The one decision about a RayCluster: everything observed goes in, one plan comes out.
+
+The order is KubeRay's: whose it is, deletion, finalizer, validity, Services, Pods. Deletion comes before validity on
+purpose: a spec that is refused must not keep its object from being deleted.
+"""
+
+from datetime import datetime
+
+from headstay.model.ray import REDIS_CLEANUP_FINALIZER
+from headstay.model.resource import SERVICES
+from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
+from headstay.plan.raycluster.features import unsupported
+from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
+from headstay.plan.raycluster.recovery import head_step, worker_step
+from headstay.plan.raycluster.services import (
+    head_service,
+    headless_service,
+    needs_headless_worker_service,
+    serve_service_for,
+    wants_serve_service,
+)
+from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.status import head_services
+from headstay.plan.raycluster.upgrade import adopted_heads, outdated_pods
+from headstay.plan.raycluster.validation import validate
+
+
+def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Plan:
+    cluster = observed.cluster
+    if cluster.deleting:
+        return plan_deletion(observed, settings, now)
+    if not cluster.managed_by_us:
+        return Plan(f"managed by {cluster.spec['managedBy']}", status=False)
+    refusal = validate(cluster)
+    if refusal is not None:
+        # No requeue: only a change of the object can help.
+        return Plan(refusal.note, events=(refusal,), status=False)
+    if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
+        finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
+        return Plan("adding the Redis cleanup finalizer before any child", (SetFinalizers(finalizers),), status=False)
+    return _reconcile(observed, settings)
+
+
+def _reconcile(observed: Observed, settings: Settings) -> Plan:
+    cluster = observed.cluster
+    actions: list[Action] = list(_services(observed, settings))
+    if cluster.is_true("RayClusterSuspending"):
+        actions += _delete_all(observed, "the RayCluster is being suspended")
+        return Plan("being suspended", tuple(actions))
+    if cluster.is_true("RayClusterSuspended") or cluster.spec.get("suspend"):
+        return Plan("suspended", tuple(actions))
+    if why := outdated_pods(observed, settings):
+        actions += _delete_all(observed, why)
+        return Plan(why, tuple(actions), incomplete=why)
+    actions += adopted_heads(observed, settings)
+    reasons: list[str] = []
+    head = head_step(observed, settings)
+    steps = [head]
+    if not head.stop:
+        for group in cluster.worker_groups:
+            steps.append(worker_step(observed, group, settings))
+            if steps[-1].stop:
+                break
+    for step in steps:
+        actions += step.actions
+        if step.why:
+            reasons.append(step.why)
+    stopped = next((step.why for step in steps if step.stop), "")
+    return Plan(
+        "; ".join(reasons) or "as it should be",
+        tuple(actions),
+        events=unsupported(cluster),
+        requeue_after=settings.resync_seconds,
+        incomplete=stopped,
+    )
+
+
+def _services(observed: Observed, settings: Settings) -> list[Create]:
+    """Made once and then left alone, so that a user may edit them."""
+    cluster = observed.cluster
+    present = {service.metadata.name for service in observed.services}
+    wanted = [] if head_services(observed) else [head_service(cluster, settings)]
+    if needs_headless_worker_service(cluster):
+        wanted.append(headless_service(cluster))
+    if wants_serve_service(cluster):
+        wanted.append(serve_service_for(cluster))
+    return [
+        Create(
+            SERVICES,
+            service,
+            EventDraft("Normal", "CreatedService", "Create", f"Created service {cluster.namespace}/{{name}}"),
+            EventDraft(
+                "Warning",
+                "FailedToCreateService",
+                "Create",
+                f"Failed to create service {cluster.namespace}/{{name}}: {{error}}",
+            ),
+        )
+        for service in wanted
+        if service["metadata"]["name"] not in present
+    ]
+
+
+def _delete_all(observed: Observed, why: str) -> list[Action]:
+    return [
+        DeletePod(
+            pod,
+            EventDraft("Normal", "DeletedPod", "Delete", f"Deleted Pod {pod.metadata.namespace}/{{name}}: {why}"),
+            EventDraft(
+                "Warning",
+                "FailedToDeletePodCollection",
+                "Delete",
+                f"Failed to delete Pod {pod.metadata.namespace}/{{name}} ({why}): {{error}}",
+            ),
+            failure="FailedDeleteAllPods",
+        )
+        for pod in observed.pods
+        if not observed.terminating(pod)
+    ]

@@ -1,0 +1,104 @@
+"""What a decision is made of. The controller carries actions out in order and stops at the first that fails."""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from headstay.model.meta import Pod
+from headstay.model.objects import Obj
+from headstay.model.ray import NODE_TYPE, Job, RayCluster, Service
+from headstay.model.resource import Resource
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the caches hold of one cluster.
+
+    `pods` are all with its `ray.io/cluster` label. `deleting` are the uids of Pods that we asked to delete but whose
+    deletion the cache may not show yet. `unsettled` are groups ("" is the head) with a creation the cache does not
+    show yet: deciding on their Pods now would make twins.
+    """
+
+    cluster: RayCluster
+    pods: tuple[Pod, ...] = ()
+    services: tuple[Service, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    deleting: frozenset[str] = frozenset()
+    unsettled: frozenset[str] = frozenset()
+
+    def of_type(self, node_type: str) -> list[Pod]:
+        return [pod for pod in self.pods if pod.metadata.labels.get(NODE_TYPE) == node_type]
+
+    def terminating(self, pod: Pod) -> bool:
+        return pod.metadata.deletion_timestamp is not None or pod.metadata.uid in self.deleting
+
+
+class EventDraft(NamedTuple):
+    """`{name}` in `note` stands for the name of the object acted on, `{error}` for what the API said."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Create:
+    """`group` is set for Ray Pods: the controller expects to see the Pod before the group is decided on again.
+
+    `unless` is a label selector asked of the API itself, not of the cache: where it matches a Pod, nothing is made.
+    `failure` becomes the reason of condition ReplicaFailure. With `patient`, a name that is taken is waited for: what
+    has it belongs to an earlier cluster and is about to be collected.
+    """
+
+    resource: Resource
+    obj: Obj
+    created: EventDraft
+    failed: EventDraft
+    group: str | None = None
+    unless: str = ""
+    failure: str = ""
+    patient: bool = False
+
+
+@dataclass(frozen=True)
+class DeletePod:
+    pod: Pod
+    deleted: EventDraft
+    failed: EventDraft
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class SetFinalizers:
+    """Replaces the cluster's finalizers, if it is still the version that was observed."""
+
+    finalizers: tuple[str, ...]
+    done: EventDraft | None = None
+
+
+@dataclass(frozen=True)
+class Annotate:
+    """Sets annotations of a Pod; the others stay."""
+
+    pod: Pod
+    annotations: dict[str, str]
+
+
+Action: TypeAlias = Annotate | Create | DeletePod | SetFinalizers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`incomplete` says why the cluster is not as it should be even if every action succeeds, or is empty.
+
+    `status` is False where KubeRay leaves the status alone (an invalid spec, a finalizer just added). `conditions`
+    are set on top of what the status says by itself.
+    """
+
+    reason: str
+    actions: tuple[Action, ...] = ()
+    events: tuple[EventDraft, ...] = ()
+    requeue_after: float | None = None
+    incomplete: str = ""
+    status: bool = True
+    conditions: tuple[Obj, ...] = field(default_factory=tuple)

@@ -1,0 +1,65 @@
+"""Liveness and readiness of a Ray container, where the user gave none.
+
+Since Ray 2.53 one HTTP endpoint of the node's agent answers for all of it; before, the raylet and (on the head) the
+GCS are asked one after the other. Worker liveness never depends on the GCS: workers must outlive the head.
+"""
+
+import re
+from copy import deepcopy
+
+from headstay.model.objects import Obj
+from headstay.model.ray import AGENT_PORT, DASHBOARD_PORT, SERVE_PORT
+from headstay.plan.raycluster.containers import port_named
+
+_ONE_ENDPOINT_SINCE = (2, 53, 0)
+
+
+def ray_version(text: str) -> tuple[int, int, int] | None:
+    """`2.53.0`, `v2.53`, `2.53.0rc1` as numbers; None for what is no version."""
+    match = re.match(r"^v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bool, serves: bool) -> None:
+    """`serves` marks a worker of a RayService: it is ready only when its Serve proxy is."""
+    parsed = ray_version(version)
+    agent = _port(params, "dashboard-agent-listen-port", AGENT_PORT)
+    checks = [_check(agent, "api/local_raylet_healthz", 2)]
+    if head:
+        checks.append(_check(_port(params, "dashboard-port", DASHBOARD_PORT), "api/gcs_healthz", 10))
+    if parsed is not None and parsed >= _ONE_ENDPOINT_SINCE:
+        handler: Obj = {"httpGet": {"path": "/api/healthz", "port": agent}}
+    else:
+        handler = _bash(checks)
+    timeout = 5 if head else 2
+    if container.get("livenessProbe") is None:
+        container["livenessProbe"] = deepcopy(handler) | _pace(delay=30, failures=120, timeout=timeout)
+    if container.get("readinessProbe") is None:
+        ready = deepcopy(handler) | _pace(delay=10, failures=10, timeout=timeout)
+        if serves and not head:
+            proxy = _check(port_named(container, "serve", SERVE_PORT), "-/healthz", 10)
+            ready = _bash([*checks, proxy]) | _pace(delay=10, failures=1, timeout=timeout)
+        container["readinessProbe"] = ready
+
+
+def _pace(*, delay: int, failures: int, timeout: int) -> Obj:
+    return {
+        "initialDelaySeconds": delay,
+        "periodSeconds": 5,
+        "successThreshold": 1,
+        "failureThreshold": failures,
+        "timeoutSeconds": timeout,
+    }
+
+
+def _check(port: int, path: str, timeout: int) -> str:
+    return f"wget --tries 1 -T {timeout} -q -O- http://localhost:{port}/{path} | grep success"
+
+
+def _bash(checks: list[str]) -> Obj:
+    return {"exec": {"command": ["bash", "-c", " && ".join(checks)]}}
+
+
+def _port(params: dict[str, str], flag: str, default: int) -> int:
+    text = params.get(flag, "")
+    return int(text) if text.isdecimal() else default

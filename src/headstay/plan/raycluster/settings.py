@@ -1,0 +1,67 @@
+"""The operator's own configuration, as far as decisions depend on it. Names and defaults are KubeRay's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headstay import __version__
+from headstay.model.objects import Obj
+
+CleanupMode = Literal["BestEffort", "Mandatory"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`version` marks the head Pods we make. It differs from every KubeRay version, so that hashes written by one
+
+    operator are refreshed by the other instead of being acted on.
+    """
+
+    version: str = f"headstay-v{__version__}"
+    cluster_domain: str = "cluster.local"
+    redis_cleanup: bool = True
+    cleanup_mode: CleanupMode = "BestEffort"
+    init_container_injection: bool = True
+    probes_injection: bool = True
+    head_cluster_ip_service: bool = False
+    deterministic_head_pod_name: bool = False
+    login_shell: bool = False
+    random_pod_delete: bool = False
+    resync_seconds: float = 300
+    container_envs: tuple[Obj, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises ValueError naming the variable whose value cannot be used."""
+
+        def on(name: str) -> bool:
+            return environ.get(name, "").lower() != "false"
+
+        def asked(name: str) -> bool:
+            return environ.get(name, "").lower() == "true"
+
+        mode: CleanupMode
+        match environ.get("GCS_FT_REDIS_CLEANUP_MODE", "BestEffort"):
+            case "BestEffort" | "":
+                mode = "BestEffort"
+            case "Mandatory":
+                mode = "Mandatory"
+            case other:
+                raise ValueError(f"GCS_FT_REDIS_CLEANUP_MODE={other!r}: use BestEffort or Mandatory")
+        resync = environ.get("RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV") or "300"
+        try:
+            resync_seconds = float(resync)
+        except ValueError as error:
+            raise ValueError(f"RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV={resync!r}: use a number of seconds") from error
+        return cls(
+            cluster_domain=environ.get("CLUSTER_DOMAIN") or "cluster.local",
+            redis_cleanup=on("ENABLE_GCS_FT_REDIS_CLEANUP"),
+            cleanup_mode=mode,
+            init_container_injection=on("ENABLE_INIT_CONTAINER_INJECTION"),
+            probes_injection=on("ENABLE_PROBES_INJECTION"),
+            head_cluster_ip_service=asked("ENABLE_RAY_HEAD_CLUSTER_IP_SERVICE"),
+            deterministic_head_pod_name=asked("ENABLE_DETERMINISTIC_HEAD_POD_NAME"),
+            login_shell=asked("ENABLE_LOGIN_SHELL"),
+            random_pod_delete=asked("ENABLE_RANDOM_POD_DELETE"),
+            resync_seconds=resync_seconds,
+        )
