@@ -1,0 +1,161 @@
+"""Carries out one action of a plan, with its precondition, and records what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from headstay.controllers.expectations import Expectations
+from headstay.controllers.recorder import Recorder
+from headstay.model.errors import StatusError, is_already_exists, is_not_found
+from headstay.model.objects import ObjectKey, key_of
+from headstay.model.ray import RAYCLUSTERS, RayCluster
+from headstay.model.resource import PODS
+from headstay.plan.raycluster.plan import Action, Annotate, Create, DeletePod, EventDraft, SetFinalizers
+from headstay.runtime.client import Client, TransportError
+
+log = logging.getLogger(__name__)
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_SUFFIX_LENGTH = 5
+_LOOK_AGAIN_SECONDS = 1.0
+_NAME_TAKEN_SECONDS = 2.0
+
+
+class Waiting(NamedTuple):
+    """Not a failure: the action's turn has not come."""
+
+    seconds: float
+    reason: str
+
+
+class Actor:
+    """`draw` yields numbers in [0, 1) for the random ends of names."""
+
+    def __init__(
+        self, client: Client, recorder: Recorder, expectations: Expectations, draw: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._expectations = expectations
+        self._draw = draw
+        self._refused: dict[ObjectKey, dict[str, str]] = {}
+
+    def forget(self, cluster: ObjectKey) -> None:
+        """The cluster is gone from the API."""
+        self._refused.pop(cluster, None)
+
+    async def act(self, cluster: RayCluster, action: Action) -> Waiting | None:
+        """Raises what the API says, after recording it where the action has an Event for that."""
+        match action:
+            case Create():
+                return await self._create(cluster, action)
+            case DeletePod():
+                await self._delete(cluster, action)
+            case Annotate():
+                await self._annotate(action)
+            case SetFinalizers():
+                await self._set_finalizers(cluster, action)
+        return None
+
+    async def _create(self, cluster: RayCluster, action: Create) -> Waiting | None:
+        if action.unless:
+            page = await self._client.list_page(PODS, cluster.namespace, label_selector=action.unless, limit=1)
+            if page.items:
+                return Waiting(_LOOK_AGAIN_SECONDS, f"a Pod that matches {action.unless} is still there")
+        obj = action.obj
+        metadata = obj["metadata"]
+        if not metadata.get("name"):
+            # Chosen here and not by the server: if the answer gets lost, we know whom to look for.
+            metadata["name"] = self._name(cluster, metadata["generateName"])
+        name = metadata["name"]
+        if action.group is not None:
+            self._expectations.creating(cluster.key, action.group, name, _monotonic())
+        try:
+            await self._client.create(action.resource, obj)
+        except StatusError as error:
+            if action.group is not None:
+                self._expectations.refused(cluster.key, action.group, name)
+            if is_already_exists(error) and await self._is_already_ours(cluster, action):
+                return None
+            if is_already_exists(error) and action.patient:
+                return Waiting(
+                    _NAME_TAKEN_SECONDS, f"{action.resource.kind} {name} of an earlier cluster is still there"
+                )
+            if "generateName" in metadata and not is_already_exists(error):
+                self._refused.setdefault(cluster.key, {})[metadata["generateName"]] = name
+            self._record(cluster, action.failed, name, error)
+            raise
+        except TransportError as error:
+            self._record(cluster, action.failed, name, error)
+            raise
+        self._record(cluster, action.created, name)
+        return None
+
+    def _name(self, cluster: RayCluster, prefix: str) -> str:
+        """A fresh name, or the one just refused: a refusal said again is then the same Event and condition."""
+        refused = self._refused.get(cluster.key, {}).pop(prefix, None)
+        return refused or prefix + "".join(_ALPHABET[int(self._draw() * len(_ALPHABET))] for _ in range(_SUFFIX_LENGTH))
+
+    async def _is_already_ours(self, cluster: RayCluster, action: Create) -> bool:
+        """Whether the object in our way is the one we wanted to make: an earlier answer was lost, or the cache lags."""
+        key: ObjectKey = key_of(action.obj)
+        try:
+            found = await self._client.get(action.resource, key.namespace, key.name)
+        except StatusError as error:
+            if is_not_found(error):
+                return False
+            raise
+        owners = found["metadata"].get("ownerReferences") or []
+        return any(owner.get("uid") == cluster.metadata.uid for owner in owners)
+
+    async def _delete(self, cluster: RayCluster, action: DeletePod) -> None:
+        metadata = action.pod.metadata
+        try:
+            await self._client.delete(PODS, metadata.namespace, metadata.name, uid=metadata.uid)
+        except StatusError as error:
+            if is_not_found(error):
+                return
+            self._record(cluster, action.failed, metadata.name, error)
+            raise
+        except TransportError as error:
+            self._record(cluster, action.failed, metadata.name, error)
+            raise
+        self._expectations.deleting(cluster.key, metadata.uid)
+        self._record(cluster, action.deleted, metadata.name)
+
+    async def _annotate(self, action: Annotate) -> None:
+        """The uid is the precondition: a Pod of the same name made since is another Pod."""
+        metadata = action.pod.metadata
+        patch = {"metadata": {"uid": metadata.uid, "annotations": dict(action.annotations)}}
+        try:
+            await self._client.patch(PODS, metadata.namespace, metadata.name, patch)
+        except StatusError as error:
+            if not is_not_found(error):
+                raise
+
+    async def _set_finalizers(self, cluster: RayCluster, action: SetFinalizers) -> None:
+        """The Event comes first: with the last finalizer the object may go, and nothing can be said about it then."""
+        if action.done is not None:
+            self._record(cluster, action.done, cluster.name)
+        patch = {
+            "metadata": {
+                "finalizers": list(action.finalizers) or None,
+                "resourceVersion": cluster.metadata.resource_version,
+            }
+        }
+        try:
+            await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, patch)
+        except StatusError as error:
+            if not is_not_found(error):
+                raise
+
+    def _record(self, cluster: RayCluster, event: EventDraft, name: str, error: Exception | None = None) -> None:
+        note = event.note.replace("{name}", name).replace("{error}", str(error))
+        level = logging.WARNING if event.type == "Warning" else logging.INFO
+        log.log(level, "RayCluster %s: %s", cluster.key, note)
+        self._recorder.record(cluster, event._replace(note=note))
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,203 @@
+"""The operator process: finds its cluster, becomes the leader, runs the controllers, ends cleanly on SIGTERM.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when leadership was lost or the cluster cannot be used, 2 for wrong usage.
+A process that loses leadership ends instead of waiting for it again: what it remembers is of another time.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from prometheus_client import CollectorRegistry
+
+from headstay import __version__
+from headstay.controllers.logs import set_up_logs
+from headstay.controllers.manifests import LEASE
+from headstay.controllers.raycluster import RayClusterController
+from headstay.controllers.recorder import ClusterEvents
+from headstay.plan.raycluster.settings import Settings
+from headstay.runtime.client import Client
+from headstay.runtime.events import EventRecorder
+from headstay.runtime.fencing import FencedClient
+from headstay.runtime.http import HttpClient
+from headstay.runtime.kubeconfig import ClusterConfig, ConfigError, find_cluster_config
+from headstay.runtime.lease import LeaderLease, LeadershipLostError, Timing
+from headstay.runtime.metrics import Metrics
+from headstay.runtime.serving import serving
+
+log = logging.getLogger("headstay.operator")
+
+# Twice client-go's: a machine that starts Ray is busy for seconds, and a leader that ends for that helps nobody.
+_TIMING = Timing(duration=30, renew_deadline=20, retry_period=4, call=3.5)
+
+
+@dataclass(frozen=True)
+class Options:
+    kubeconfig: Path | None
+    context: str
+    insecure: bool
+    namespaces: tuple[str, ...]
+    metrics_address: str
+    leader_election: bool
+    lease_namespace: str
+    workers: int
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    parsed = _parser(environ).parse_args(arguments)
+    set_up_logs(parsed.log_format, parsed.log_level)
+    options = Options(
+        kubeconfig=parsed.kubeconfig,
+        context=parsed.context,
+        insecure=parsed.allow_insecure,
+        namespaces=tuple(filter(None, (name.strip() for name in parsed.watch_namespace.split(",")))),
+        metrics_address=parsed.metrics_address,
+        leader_election=parsed.leader_election,
+        lease_namespace=parsed.leader_election_namespace,
+        workers=parsed.reconcile_concurrency,
+    )
+    try:
+        settings = Settings.from_environment(environ)
+        config = find_cluster_config(options.kubeconfig, options.context, environ)
+        return asyncio.run(_serve(options, settings, config, environ))
+    except (ConfigError, ValueError, OSError) as error:
+        log.error("the operator cannot start: %s", error)  # noqa: TRY400 the text says it all
+        return 1
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    in_cluster = bool(environ.get("KUBERNETES_SERVICE_HOST"))
+    parser = argparse.ArgumentParser(
+        prog="headstay operator", description="Runs the Headstay operator for RayClusters."
+    )
+    add = parser.add_argument
+    add("--kubeconfig", type=Path, help="kubeconfig to use; by default the Pod's service account, else the user's own")
+    add("--context", default="", help="context of the kubeconfig")
+    add("--allow-insecure", action="store_true", help="accept a kubeconfig that switches certificate checks off")
+    add("--watch-namespace", default="", help="comma-separated namespaces to act on; all when empty")
+    add(
+        "--metrics-address",
+        default=":8080" if in_cluster else "",
+        help="HOST:PORT that serves /metrics, /healthz and /readyz; empty for none (default in a cluster: :8080)",
+    )
+    add("--leader-election", action=argparse.BooleanOptionalAction, default=True, help="act only while holding a Lease")
+    add("--leader-election-namespace", default="", help="namespace of the Lease; by default the operator's own")
+    add("--reconcile-concurrency", type=int, default=4, help="RayClusters worked on at the same time")
+    add("--log-format", choices=["json", "text"], default="json" if in_cluster else "text")
+    add("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    add("--version", action="version", version=f"headstay {__version__}")
+    return parser
+
+
+async def _serve(options: Options, settings: Settings, config: ClusterConfig, environ: Mapping[str, str]) -> int:
+    metrics = Metrics(CollectorRegistry())
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(HttpClient(config, allow_insecure=options.insecure, metrics=metrics))
+        lease = _lease(options, config, client, environ) if options.leader_election else None
+        operator = Operator(client, lease, settings, options, metrics)
+        if options.metrics_address:
+            host, port = _address(options.metrics_address)
+            ready = {"caches": operator.why_not_ready}
+            await stack.enter_async_context(serving(metrics.registry, host=host, port=port, ready=ready))
+        log.info("headstay %s acts on %s of %s", __version__, _scope(options), config.server)
+        return await _until_told(operator)
+
+
+async def _until_told(operator: "Operator") -> int:
+    """Runs until SIGTERM or SIGINT, then lets work in hand end; a second signal is not waited for."""
+    loop = asyncio.get_running_loop()
+    work = asyncio.create_task(operator.run(), name="operator")
+    told: list[str] = []
+
+    def tell(name: str) -> None:
+        told.append(name)
+        work.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number.name)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        log.info("%s: ended", told[0])
+    except LeadershipLostError as error:
+        log.error("%s; ending, so that a fresh process takes over", error)  # noqa: TRY400 the text says it all
+        return 1
+    return 0
+
+
+class Operator:
+    """All controllers of this process, under one Lease."""
+
+    def __init__(
+        self, client: Client, lease: LeaderLease | None, settings: Settings, options: Options, metrics: Metrics
+    ) -> None:
+        self._lease = lease
+        self._events = EventRecorder(client, "raycluster-controller", instance=socket.gethostname())
+        acting = FencedClient(client, lease) if lease else client
+        recorder = ClusterEvents(self._events)
+        self._controllers = [
+            RayClusterController(
+                acting,
+                recorder,
+                settings,
+                now=lambda: datetime.now(UTC),
+                namespace=namespace,
+                workers=options.workers,
+                metrics=metrics,
+            )
+            for namespace in options.namespaces or ("",)
+        ]
+
+    async def run(self) -> None:
+        events = asyncio.create_task(self._events.run(), name="events")
+        try:
+            if self._lease is None:
+                await self._lead()
+            else:
+                await self._lease.run(self._lead)
+        finally:
+            events.cancel()
+            await asyncio.wait({events})
+
+    async def _lead(self) -> None:
+        """Caches are filled only now: what a standby saw before it led could be older than the last leader's writes."""
+        async with asyncio.TaskGroup() as group:
+            for controller in self._controllers:
+                group.create_task(controller.run())
+
+    def why_not_ready(self) -> str:
+        """A standby is ready: it has nothing to do but wait."""
+        if self._lease is not None and not self._lease.holds:
+            return "" if self._lease.holder not in {"", self._lease.identity} else "not the leader yet"
+        waiting = [name for controller in self._controllers for name in controller.unsynced()]
+        return f"no first list yet of {', '.join(waiting)}" if waiting else ""
+
+
+def _lease(options: Options, config: ClusterConfig, client: Client, environ: Mapping[str, str]) -> LeaderLease:
+    """A container that restarts in its Pod is the same candidate, and need not wait for its own lease to end."""
+    pod, uid = environ.get("POD_NAME"), environ.get("POD_UID")
+    identity = f"{pod}_{uid}" if pod and uid else f"{socket.gethostname()}_{uuid4()}"
+    namespace = options.lease_namespace or environ.get("POD_NAMESPACE") or config.namespace
+    return LeaderLease(client, namespace, LEASE, identity, timing=_TIMING)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal():
+        raise ValueError(f"--metrics-address={text!r}: use HOST:PORT or :PORT")
+    return host.strip("[]"), int(port)
+
+
+def _scope(options: Options) -> str:
+    return f"namespaces {', '.join(options.namespaces)}" if options.namespaces else "all namespaces"

@@ -1,0 +1,275 @@
+"""The RayCluster controller: observe from caches, plan, act, write the status last and only if it changed.
+
+Nothing is decided here; see `plan.raycluster`. What is here is what makes acting safe: every write carries a
+precondition (a uid, a resourceVersion, a name chosen before the request), and what a stale cache does not show yet
+is remembered (`expectations`).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from headstay.controllers.actions import Actor, Waiting
+from headstay.controllers.expectations import Expectations
+from headstay.controllers.merge_patch import merge_patch
+from headstay.controllers.recorder import Recorder
+from headstay.model.errors import StatusError, is_not_found
+from headstay.model.meta import ObjectMeta, Pod
+from headstay.model.objects import ObjectKey
+from headstay.model.ray import (
+    CLUSTER,
+    GROUP_NAME,
+    HEAD,
+    NODE_TYPE,
+    RAYCLUSTERS,
+    REDIS_CLEANUP,
+    WORKER,
+    Job,
+    RayCluster,
+    Service,
+)
+from headstay.model.resource import JOBS, PODS, SERVICES
+from headstay.plan.raycluster.decide import plan_raycluster
+from headstay.plan.raycluster.plan import EventDraft, Observed, Plan
+from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status
+from headstay.runtime.client import Client, TransportError
+from headstay.runtime.controller import Controller, Result
+from headstay.runtime.errors import Transient
+from headstay.runtime.metrics import Metrics
+from headstay.runtime.reflector import Reflector
+
+log = logging.getLogger(__name__)
+
+_BY_CLUSTER = "cluster"
+
+
+class RayClusterController:
+    """`now` tells the date for status and deadlines; durations are measured on the loop's own clock."""
+
+    def __init__(
+        self,
+        client: Client,
+        recorder: Recorder,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime],
+        namespace: str = "",
+        workers: int = 1,
+        metrics: Metrics | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._settings = settings
+        self._now = now
+        self._expectations = Expectations()
+        self._actor = Actor(client, recorder, self._expectations, draw)
+        self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
+        self.clusters = Reflector(client, RAYCLUSTERS, RayCluster, namespace=namespace)
+        self.pods = Reflector(
+            client,
+            PODS,
+            Pod,
+            namespace=namespace,
+            label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP})",
+            indexes={_BY_CLUSTER: lambda pod: _index(pod.metadata)},
+        )
+        self.services = Reflector(
+            client,
+            SERVICES,
+            Service,
+            namespace=namespace,
+            label_selector=CLUSTER,
+            indexes={_BY_CLUSTER: lambda service: _index(service.metadata)},
+        )
+        self.jobs = Reflector(
+            client,
+            JOBS,
+            Job,
+            namespace=namespace,
+            label_selector=f"{NODE_TYPE}={REDIS_CLEANUP}",
+            indexes={_BY_CLUSTER: lambda job: _index(job.metadata)},
+        )
+        self.controller: Controller[ObjectKey] = Controller(
+            f"raycluster-controller{f'-{namespace}' if namespace else ''}",
+            self.reconcile,
+            workers=workers,
+            metrics=metrics,
+        )
+        self.pods.on_change(self._pod_changed)
+        self.controller.watches(self.clusters, lambda _: ())
+        self.clusters.on_change(self._cluster_changed)
+        self.controller.watches(self.pods, lambda pod: _cluster_keys(pod.metadata))
+        self.controller.watches(self.services, lambda service: _cluster_keys(service.metadata))
+        self.controller.watches(self.jobs, lambda job: _cluster_keys(job.metadata))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.clusters.run(), name="reflector/rayclusters")
+            group.create_task(self.pods.run(), name="reflector/pods")
+            group.create_task(self.services.run(), name="reflector/services")
+            group.create_task(self.jobs.run(), name="reflector/jobs")
+            group.create_task(self.controller.run(), name="raycluster-controller")
+
+    def unsynced(self) -> list[str]:
+        """The resources whose first list is still missing."""
+        reflectors = (self.clusters, self.pods, self.services, self.jobs)
+        return [str(reflector.resource) for reflector in reflectors if not reflector.cache.synced.is_set()]
+
+    async def reconcile(self, key: ObjectKey) -> Result:
+        cluster = self.clusters.cache.get(key)
+        if cluster is None:
+            self._expectations.forget(key)
+            self._actor.forget(key)
+            self._told.pop(key, None)
+            return Result()
+        await self._settle_doubts(key)
+        observed = self._observe(cluster)
+        plan = plan_raycluster(observed, self._settings, self._now())
+        log.debug("RayCluster %s: %s", key, plan.reason)
+        for event in plan.events:
+            self._tell_once(cluster, event)
+        error, wait = await self._act(cluster, plan)
+        if plan.status:
+            await self._write_status(observed, plan, error)
+        if error is not None:
+            raise error.cause
+        return self._result(key, plan, wait)
+
+    def _observe(self, cluster: RayCluster) -> Observed:
+        index = str(cluster.key)
+        return Observed(
+            cluster,
+            pods=tuple(sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=_by_age)),
+            services=tuple(self.services.cache.by_index(_BY_CLUSTER, index)),
+            jobs=tuple(self.jobs.cache.by_index(_BY_CLUSTER, index)),
+            deleting=self._expectations.being_deleted(cluster.key),
+            unsettled=self._expectations.unsettled(cluster.key, _monotonic()),
+        )
+
+    async def _act(self, cluster: RayCluster, plan: Plan) -> tuple["_Failed | None", Waiting | None]:
+        """Carries the actions out, up to the first that fails or has to wait."""
+        for action in plan.actions:
+            try:
+                wait = await self._actor.act(cluster, action)
+            except (StatusError, TransportError) as error:
+                return _Failed(Failure(getattr(action, "failure", ""), str(error)), error), None
+            if wait is not None:
+                return None, wait
+        return None, None
+
+    async def _write_status(self, observed: Observed, plan: Plan, failed: "_Failed | None") -> None:
+        """The observed version is the precondition: a status computed from old news must not overwrite newer."""
+        cluster = observed.cluster
+        status = next_status(observed, plan, failed.failure if failed else None, self._now())
+        if not is_worth_writing(cluster.status, status):
+            return
+        patch = {
+            "metadata": {"resourceVersion": cluster.metadata.resource_version},
+            "status": merge_patch(cluster.status, status),
+        }
+        try:
+            await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, patch, subresource="status")
+        except StatusError as error:
+            if failed is None and not is_not_found(error):
+                raise
+            log.debug("RayCluster %s: status not written: %s", cluster.key, error)
+
+    def _tell_once(self, cluster: RayCluster, event: EventDraft) -> None:
+        """One Event for one problem of one version of an object, however often it is looked at."""
+        version = (cluster.metadata.uid, cluster.metadata.generation)
+        if self._told.get(cluster.key, (None,))[0] != version:
+            self._told[cluster.key] = (version, set())
+        told = self._told[cluster.key][1]
+        if event not in told:
+            told.add(event)
+            log.log(logging.WARNING if event.type == "Warning" else logging.INFO, "%s", event.note)
+            self._recorder.record(cluster, event)
+
+    def _result(self, key: ObjectKey, plan: Plan, wait: Waiting | None) -> Result:
+        if wait is not None:
+            return Result(wait.seconds, wait.reason)
+        times = [plan.requeue_after, self._expectations.next_expiry(key, _monotonic())]
+        return Result(min((seconds for seconds in times if seconds is not None), default=None), plan.reason)
+
+    async def _settle_doubts(self, key: ObjectKey) -> None:
+        """Compares cache and API for groups in which a creation neither showed up nor was refused.
+
+        Raises Transient while the cache is behind; the key comes back with back-off.
+        """
+        self._expectations.unsettled(key, _monotonic())
+        for group in self._expectations.doubtful(key):
+            members = f"{NODE_TYPE}={WORKER},{GROUP_NAME}={group}" if group else f"{NODE_TYPE}={HEAD}"
+            selector = f"{CLUSTER}={key.name},{members}"
+            page = await self._client.list_page(PODS, key.namespace, label_selector=selector)
+            held = len([pod for pod in self.pods.cache.by_index(_BY_CLUSTER, str(key)) if _group_of(pod) == group])
+            if len(page.items) != held:
+                raise Transient(f"the cache holds {held} Pods with {selector}, the API {len(page.items)}")
+            self._expectations.settled(key, group)
+
+    def _cluster_changed(self, old: RayCluster | None, new: RayCluster | None) -> None:
+        """A status that only says the same in other words is no reason to look again.
+
+        Such a status is our own writing: were it one, an error text that differs from try to try would become a
+        loop without back-off.
+        """
+        if old is None or new is None or _what_matters(old) != _what_matters(new):
+            for cluster in filter(None, (old, new)):
+                self.controller.enqueue(cluster.key)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        for pod in (old, new):
+            if pod is None:
+                continue
+            for key in _cluster_keys(pod.metadata):
+                if pod is new:
+                    self._expectations.seen(key, _group_of(pod), pod.metadata.name)
+                elif new is None or new.metadata.uid != pod.metadata.uid:
+                    self._expectations.gone(key, pod.metadata.uid)
+
+
+class _Failed:
+    def __init__(self, failure: Failure, cause: StatusError | TransportError) -> None:
+        self.failure = failure
+        self.cause = cause
+
+
+def _what_matters(cluster: RayCluster) -> tuple[object, ...]:
+    metadata = cluster.metadata
+    conditions = sorted((found["type"], found["status"]) for found in cluster.status.get("conditions") or [])
+    return (
+        metadata.uid,
+        metadata.generation,
+        metadata.labels,
+        metadata.annotations,
+        metadata.finalizers,
+        metadata.deletion_timestamp,
+        conditions,
+    )
+
+
+def _cluster_keys(metadata: ObjectMeta) -> Iterable[ObjectKey]:
+    name = metadata.labels.get(CLUSTER)
+    return [ObjectKey(metadata.namespace, name)] if name else []
+
+
+def _index(metadata: ObjectMeta) -> Iterable[str]:
+    return [str(key) for key in _cluster_keys(metadata)]
+
+
+def _group_of(pod: Pod) -> str:
+    """The group as expectations name it: "" for the head."""
+    labels = pod.metadata.labels
+    return "" if labels.get(NODE_TYPE) == HEAD else labels.get(GROUP_NAME, "")
+
+
+def _by_age(pod: Pod) -> tuple[str, str]:
+    return (pod.metadata.creation_timestamp or "", pod.metadata.name)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
