@@ -1,0 +1,1 @@
+"""How objects look to people: the columns of `kubectl get`, computed on the server as Kubernetes does."""
