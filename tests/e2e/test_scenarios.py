@@ -1,0 +1,125 @@
+"""What the guide says in prose, on real Ray and Redis. The scenarios run side by side, each in its own namespace."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from tests.e2e.cluster import SAMPLE_SCRIPTS, Cluster, Document, environment_of, is_ready, restarts, set_env
+
+RESTARTABLE_COUNTER = (SAMPLE_SCRIPTS["detached_actor.py"]).replace(
+    'lifetime="detached"', 'lifetime="detached", max_restarts=-1'
+)
+TIMEOUT_VARIABLE = "RAY_gcs_rpc_server_reconnect_timeout_s"
+EXTERNAL_REDIS = "ray-cluster.external-redis.yaml"
+
+
+def quick_head(cluster: Document) -> None:
+    """The head gives its GCS 8 s instead of 60: the user's own setting, and it must win."""
+    set_env(cluster, "head", TIMEOUT_VARIABLE, "8")
+
+
+def kill_gcs_and_wait_for_the_head(cluster: Cluster) -> None:
+    before = cluster.pod("head")
+    cluster.in_head("pkill", "gcs_server")
+
+    def probe() -> str:
+        head = cluster.pod("head")
+        assert head["metadata"]["uid"] == before["metadata"]["uid"]
+        return "" if restarts(head) == restarts(before) + 1 and is_ready(head) else f"restarts {restarts(head)}"
+
+    cluster.wait("the head has restarted", probe, timeout=240)
+
+
+def actor_on_the_head(environment: dict[str, str]) -> None:
+    """Its process dies with the head's container. Ray starts it again if it may, with its state lost: 1, not 2."""
+
+    def edit(cluster: Document) -> None:
+        quick_head(cluster)
+        cluster["spec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = "1"
+        cluster["spec"]["workerGroupSpecs"][0]["rayStartParams"]["num-cpus"] = "0"
+
+    cluster = Cluster(environment, "actor-on-head")
+    cluster.create(EXTERNAL_REDIS, edit)
+    cluster.wait_ready()
+    cluster.in_head("python3", "-c", RESTARTABLE_COUNTER)
+    assert cluster.increment() == "1"
+    kill_gcs_and_wait_for_the_head(cluster)
+    assert cluster.increment() == "1"
+    assert restarts(cluster.pod("worker")) == 0
+    cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+
+
+def gcs_ft_options(environment: dict[str, str]) -> None:
+    cluster = Cluster(environment, "ft-options")
+    made = cluster.create("ray-cluster.gcs-ft-options.yaml", quick_head)
+    cluster.wait_ready()
+    uid = cluster.get("rayclusters")[0]["metadata"]["uid"]
+    for node_type in ("head", "worker"):
+        assert environment_of(cluster.pod(node_type))["RAY_external_storage_namespace"] == uid
+    cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
+    assert cluster.increment() == "1"
+    kill_gcs_and_wait_for_the_head(cluster)
+    assert cluster.increment() == "2"
+    assert restarts(cluster.pod("worker")) == 0
+    cluster.kubectl("delete", "raycluster", made["metadata"]["name"], "--timeout=120s", timeout=130)
+    assert cluster.redis("DBSIZE") == "0"
+
+
+def without_fault_tolerance(environment: dict[str, str]) -> None:
+    """The guide's paragraph on fate-sharing."""
+
+    def edit(cluster: Document) -> None:
+        quick_head(cluster)
+        set_env(cluster, "worker", TIMEOUT_VARIABLE, "60")
+        cluster["metadata"]["annotations"] = {}
+        container = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+        container["env"] = [e for e in container["env"] if e["name"] not in {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD"}]
+        del cluster["spec"]["headGroupSpec"]["rayStartParams"]["redis-password"]
+
+    cluster = Cluster(environment, "no-ft")
+    cluster.create(EXTERNAL_REDIS, edit)
+    cluster.wait_ready()
+    worker = cluster.pod("worker")
+    cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
+    assert cluster.increment() == "1"
+    kill_gcs_and_wait_for_the_head(cluster)
+
+    def probe() -> str:
+        now = cluster.pod("worker")
+        assert now["metadata"]["uid"] == worker["metadata"]["uid"]
+        return "" if restarts(now) >= 1 and is_ready(now) else f"worker restarts {restarts(now)}"
+
+    cluster.wait("the worker's container has restarted", probe, timeout=240)
+    answer = cluster.in_head("python3", "/home/ray/samples/increment_counter.py", check=False)
+    assert "Failed to look up actor" in answer
+    cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+
+
+def head_pod_deleted(environment: dict[str, str]) -> None:
+    cluster = Cluster(environment, "head-pod")
+    cluster.create(EXTERNAL_REDIS)
+    cluster.wait_ready()
+    cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
+    assert cluster.increment() == "1"
+    before = cluster.pod("head")
+    cluster.kubectl("delete", "pod", before["metadata"]["name"], timeout=120)
+    cluster.wait_ready()
+    after = cluster.pod("head")
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert cluster.increment() == "2"
+    assert restarts(cluster.pod("worker")) == 0
+    cluster.kubectl("delete", "raycluster", "--all", "--timeout=120s", timeout=130)
+    assert cluster.redis("DBSIZE") == "0"
+
+
+SCENARIOS = [actor_on_the_head, gcs_ft_options, without_fault_tolerance, head_pod_deleted]
+
+
+@pytest.fixture(scope="module")
+def running(environment: dict[str, str], pool: ThreadPoolExecutor) -> dict[str, Future[None]]:
+    return {scenario.__name__: pool.submit(scenario, environment) for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_scenario(scenario: Callable[[dict[str, str]], None], running: dict[str, Future[None]]) -> None:
+    running[scenario.__name__].result(timeout=600)
