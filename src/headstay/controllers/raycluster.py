@@ -24,6 +24,7 @@ from headstay.model.ray import (
     HEAD,
     NODE_TYPE,
     RAYCLUSTERS,
+    REDIS_CHECK,
     REDIS_CLEANUP,
     WORKER,
     Job,
@@ -74,7 +75,7 @@ class RayClusterController:
             PODS,
             Pod,
             namespace=namespace,
-            label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP})",
+            label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP},{REDIS_CHECK})",
             indexes={_BY_CLUSTER: lambda pod: _index(pod.metadata)},
         )
         self.services = Reflector(
@@ -90,7 +91,7 @@ class RayClusterController:
             JOBS,
             Job,
             namespace=namespace,
-            label_selector=f"{NODE_TYPE}={REDIS_CLEANUP}",
+            label_selector=f"{NODE_TYPE} in ({REDIS_CLEANUP},{REDIS_CHECK})",
             indexes={_BY_CLUSTER: lambda job: _index(job.metadata)},
         )
         self.controller: Controller[ObjectKey] = Controller(
@@ -142,11 +143,15 @@ class RayClusterController:
 
     def _observe(self, cluster: RayCluster) -> Observed:
         index = str(cluster.key)
+        pods = sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=_by_age)
+        jobs = self.jobs.cache.by_index(_BY_CLUSTER, index)
         return Observed(
             cluster,
-            pods=tuple(sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=_by_age)),
+            pods=tuple(pod for pod in pods if not _is_check(pod.metadata)),
             services=tuple(self.services.cache.by_index(_BY_CLUSTER, index)),
-            jobs=tuple(self.jobs.cache.by_index(_BY_CLUSTER, index)),
+            jobs=tuple(job for job in jobs if not _is_check(job.metadata)),
+            check_jobs=tuple(job for job in jobs if _is_check(job.metadata)),
+            check_pods=tuple(pod for pod in pods if _is_check(pod.metadata)),
             deleting=self._expectations.being_deleted(cluster.key),
             unsettled=self._expectations.unsettled(cluster.key, _monotonic()),
         )
@@ -259,6 +264,10 @@ def _cluster_keys(metadata: ObjectMeta) -> Iterable[ObjectKey]:
 
 def _index(metadata: ObjectMeta) -> Iterable[str]:
     return [str(key) for key in _cluster_keys(metadata)]
+
+
+def _is_check(metadata: ObjectMeta) -> bool:
+    return metadata.labels.get(NODE_TYPE) == REDIS_CHECK
 
 
 def _group_of(pod: Pod) -> str:

@@ -36,6 +36,10 @@ def redis_cleanup_job(cluster: str) -> str:
     return check_label(f"{cluster}-redis-cleanup")
 
 
+def redis_check_job(cluster: str) -> str:
+    return check_label(f"{cluster}-redis-check")
+
+
 def head_service(cluster: RayCluster) -> str:
     chosen = ((cluster.head_group.get("headService") or {}).get("metadata") or {}).get("name")
     return str(chosen) if chosen else f"{cluster.name}-head-svc"

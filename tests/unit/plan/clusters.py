@@ -85,6 +85,7 @@ def pod(
     deleting: bool = False,
     restart_policy: str = "Always",
     container_state: Obj | None = None,
+    last_state: Obj | None = None,
     annotations: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
     ip: str = "",
@@ -111,7 +112,8 @@ def pod(
         "status": {"phase": phase, "podIP": ip, "conditions": conditions},
     }
     if container_state is not None:
-        found["status"]["containerStatuses"] = [{"name": container, "state": container_state}]
+        state = {"name": container, "state": container_state, "lastState": last_state or {}}
+        found["status"]["containerStatuses"] = [state]
     if deleting:
         found["metadata"]["deletionTimestamp"] = rfc3339(NOW)
     return msgspec.convert(found, Pod)

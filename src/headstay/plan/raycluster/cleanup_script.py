@@ -70,3 +70,6 @@ done
 echo "Ray could not remove the keys of storage namespace $RAY_external_storage_namespace in three attempts"
 exit 1
 """.strip()
+
+# Connects and logs in, and touches no key.
+CHECK_COMMAND = f"python3 -c '{_REACH}'"

@@ -12,6 +12,7 @@ from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants
 from headstay.plan.raycluster.features import unsupported
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.recovery import head_step, worker_step
+from headstay.plan.raycluster.redis_check import REDIS_REACHABLE, redis_check
 from headstay.plan.raycluster.services import (
     head_service,
     headless_service,
@@ -66,12 +67,16 @@ def _reconcile(observed: Observed, settings: Settings) -> Plan:
         if step.why:
             reasons.append(step.why)
     stopped = next((step.why for step in steps if step.stop), "")
+    check = redis_check(observed, settings)
+    actions += check.actions
     return Plan(
         "; ".join(reasons) or "as it should be",
         tuple(actions),
-        events=unsupported(cluster),
+        events=(*unsupported(cluster), *filter(None, [check.event])),
         requeue_after=settings.resync_seconds,
         incomplete=stopped,
+        conditions=(check.condition,) if check.condition else (),
+        obsolete=() if check.holds else (REDIS_REACHABLE,),
     )
 
 

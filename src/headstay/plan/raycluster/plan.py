@@ -15,13 +15,16 @@ class Observed:
 
     `pods` are all with its `ray.io/cluster` label. `deleting` are the uids of Pods that we asked to delete but whose
     deletion the cache may not show yet. `unsettled` are groups ("" is the head) with a creation the cache does not
-    show yet: deciding on their Pods now would make twins.
+    show yet: deciding on their Pods now would make twins. `jobs` clean Redis; `check_jobs` and their Pods ask it why a
+    head cannot start, and count for nothing else.
     """
 
     cluster: RayCluster
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     jobs: tuple[Job, ...] = ()
+    check_jobs: tuple[Job, ...] = ()
+    check_pods: tuple[Pod, ...] = ()
     deleting: frozenset[str] = frozenset()
     unsettled: frozenset[str] = frozenset()
 
@@ -92,7 +95,7 @@ class Plan:
     """`incomplete` says why the cluster is not as it should be even if every action succeeds, or is empty.
 
     `status` is False where KubeRay leaves the status alone (an invalid spec, a finalizer just added). `conditions`
-    are set on top of what the status says by itself.
+    are set on top of what the status says by itself, `obsolete` are the types to remove.
     """
 
     reason: str
@@ -102,3 +105,4 @@ class Plan:
     incomplete: str = ""
     status: bool = True
     conditions: tuple[Obj, ...] = field(default_factory=tuple)
+    obsolete: tuple[str, ...] = ()

@@ -43,6 +43,8 @@ def next_status(observed: Observed, plan: Plan, failure: Failure | None, now: da
     set_condition(conditions, _head_ready(head), now)
     _provisioned(conditions, observed, now)
     _suspension(conditions, observed, now)
+    for kind in plan.obsolete:
+        remove_condition(conditions, kind)
     for condition in plan.conditions:
         set_condition(conditions, condition, now)
     if not any(condition["type"] == CLEANUP_BLOCKED for condition in plan.conditions):
