@@ -112,7 +112,30 @@ def head_pod_deleted(environment: dict[str, str]) -> None:
     assert cluster.redis("DBSIZE") == "0"
 
 
-SCENARIOS = [actor_on_the_head, gcs_ft_options, without_fault_tolerance, head_pod_deleted]
+def wrong_password(environment: dict[str, str]) -> None:
+    """Ray says nothing that a person could act on; the RayCluster does."""
+
+    def edit(cluster: Document) -> None:
+        cluster["spec"]["workerGroupSpecs"] = []
+        set_env(cluster, "head", "REDIS_PASSWORD", "wrong")
+
+    cluster = Cluster(environment, "wrong-password")
+    cluster.create(EXTERNAL_REDIS, edit)
+
+    def complaint() -> str:
+        conditions = cluster.get("rayclusters")[0].get("status", {}).get("conditions", [])
+        found = [entry for entry in conditions if entry["type"] == "headstay.io/RedisReachable"]
+        return "" if found and found[0]["status"] == "False" else str(conditions)
+
+    cluster.wait("the RayCluster complains", complaint, timeout=180)
+    events = cluster.kubectl("get", "events", "--field-selector=reason=RedisUnusable")
+    assert "WRONGPASS" in events
+    assert "redis:6379" in events
+    cluster.kubectl("delete", "raycluster", "--all", "--timeout=120s", timeout=130)
+    cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+
+
+SCENARIOS = [actor_on_the_head, gcs_ft_options, without_fault_tolerance, head_pod_deleted, wrong_password]
 
 
 @pytest.fixture(scope="module")
