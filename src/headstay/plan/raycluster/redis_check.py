@@ -118,7 +118,7 @@ def _judge(cluster: RayCluster, head: Pod, ended: StateTerminated) -> Finding:
         )
         return Finding(condition=_condition("True", "RedisAnswers", message))
     lines = ended.message.strip().splitlines()
-    words = lines[-1][:300].rstrip(".") if lines else f"the check ended with exit code {ended.exit_code} and said nothing"
+    words = lines[-1][:300].rstrip(".") if lines else f"the check ended with exit code {ended.exit_code}"
     message = f"The head cannot start without its Redis: {words}. {_where_to_look(cluster)}"
     return Finding(
         condition=_condition("False", "RedisUnusable", message),
