@@ -1,0 +1,50 @@
+"""What the keeper makes of a GCS: a busy, throttled or loading one is never its victim."""
+
+import pytest
+
+from headstay.keeper.verdict import Limits, Seen, judge, pause
+
+LIMITS = Limits()
+
+
+def test_a_gcs_that_ended_is_gone_whatever_else_was_seen() -> None:
+    assert judge(Seen(0, exit_code=-9, answered=5), LIMITS, 5).kind == "Gone"
+    assert "signal 9" in judge(Seen(0, exit_code=-9), LIMITS, 1).why
+    assert "exit code 1" in judge(Seen(0, exit_code=1), LIMITS, 1).why
+
+
+def test_a_gcs_that_served_and_refuses_is_gone_after_a_moment() -> None:
+    assert judge(Seen(0, answered=10, refused_since=10), LIMITS, 10.2).kind == "Well"
+    assert judge(Seen(0, answered=10, refused_since=10), LIMITS, 10.4).kind == "Gone"
+
+
+def test_a_gcs_that_loads_is_left_alone_until_the_start_deadline() -> None:
+    assert judge(Seen(0, refused_since=0), LIMITS, 599).kind == "Well"
+    assert judge(Seen(0), LIMITS, 601).kind == "Late"
+
+
+def test_a_gcs_that_answers_nothing_is_silent() -> None:
+    assert judge(Seen(0, answered=100), LIMITS, 109).kind == "Well"
+    assert judge(Seen(0, answered=100), LIMITS, 110.5).kind == "Silent"
+
+
+def test_a_throttled_gcs_is_given_the_time_it_was_kept_from_the_cpu_within_a_bound() -> None:
+    assert judge(Seen(0, answered=100, throttled=27), LIMITS, 130).kind == "Well"
+    assert judge(Seen(0, answered=100, throttled=1e6), LIMITS, 171).kind == "Silent"
+
+
+def test_starts_that_fail_come_ever_later_up_to_a_bound() -> None:
+    pauses = [pause(failures) for failures in range(10)]
+    assert pauses[0] == 0
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 5
+
+
+def test_the_user_s_own_limits_win() -> None:
+    environ = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20", "HEADSTAY_GCS_SILENCE_S": "3"}
+    assert Limits.from_environment(environ)[:] == LIMITS._replace(patience=20, silence=3)[:]
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "0", "nan", "inf", "1e9"])
+def test_a_limit_that_is_no_sensible_number_is_passed_over(text: str) -> None:
+    assert Limits.from_environment({"HEADSTAY_GCS_SILENCE_S": text}) == LIMITS
