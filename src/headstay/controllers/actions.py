@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from headstay.controllers.expectations import Expectations
 from headstay.controllers.recorder import Recorder
-from headstay.model.errors import StatusError, is_already_exists, is_not_found
+from headstay.model.errors import StatusError, is_already_exists, is_conflict, is_not_found
 from headstay.model.objects import ObjectKey, key_of
 from headstay.model.ray import RAYCLUSTERS, RayCluster
 from headstay.model.resource import PODS
-from headstay.plan.raycluster.plan import Action, Annotate, Create, DeletePod, EventDraft, SetFinalizers
+from headstay.plan.raycluster.plan import Action, Annotate, Create, DeletePod, EventDraft, SetFinalizers, Update
 from headstay.runtime.client import Client, TransportError
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,7 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _LOOK_AGAIN_SECONDS = 1.0
 _NAME_TAKEN_SECONDS = 2.0
+_DISPENSABLE_SECONDS = 60.0
 
 
 class Waiting(NamedTuple):
@@ -56,6 +57,8 @@ class Actor:
                 await self._annotate(action)
             case SetFinalizers():
                 await self._set_finalizers(cluster, action)
+            case Update():
+                return await self._update(cluster, action)
         return None
 
     async def _create(self, cluster: RayCluster, action: Create) -> Waiting | None:
@@ -85,11 +88,27 @@ class Actor:
             if "generateName" in metadata and not is_already_exists(error):
                 self._refused.setdefault(cluster.key, {})[metadata["generateName"]] = name
             self._record(cluster, action.failed, name, error)
+            if action.dispensable:
+                return Waiting(_DISPENSABLE_SECONDS, f"{action.resource.kind} {name} was refused: {error}")
             raise
         except TransportError as error:
             self._record(cluster, action.failed, name, error)
             raise
         self._record(cluster, action.created, name)
+        return None
+
+    async def _update(self, cluster: RayCluster, action: Update) -> Waiting | None:
+        found = action.of
+        metadata = (action.patch.get("metadata") or {}) | {"resourceVersion": found.resource_version}
+        patch = action.patch | {"metadata": metadata}
+        try:
+            await self._client.patch(action.resource, found.namespace, found.name, patch)
+        except StatusError as error:
+            if is_not_found(error) or is_conflict(error):
+                raise  # news are on their way
+            self._record(cluster, action.failed, found.name, error)
+            return Waiting(_DISPENSABLE_SECONDS, f"{action.resource.kind} {found.name} was refused: {error}")
+        self._record(cluster, action.updated, found.name)
         return None
 
     def _name(self, cluster: RayCluster, prefix: str) -> str:

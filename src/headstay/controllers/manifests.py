@@ -59,6 +59,7 @@ def permissions(namespace: str) -> Iterator[Manifest]:
         _rule("ray.io", ["rayclusters/finalizers"], "update"),
         _rule("", ["pods"], "get", "list", "watch", "create", "patch", "delete"),
         _rule("", ["services"], "get", "list", "watch", "create"),
+        _rule("networking.k8s.io", ["ingresses"], "get", "list", "watch", "create", "patch"),
         _rule("batch", ["jobs"], "get", "list", "watch", "create"),
         _rule("events.k8s.io", ["events"], "create", "patch"),
     ]

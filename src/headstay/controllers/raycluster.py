@@ -27,11 +27,12 @@ from headstay.model.ray import (
     REDIS_CHECK,
     REDIS_CLEANUP,
     WORKER,
+    Ingress,
     Job,
     RayCluster,
     Service,
 )
-from headstay.model.resource import JOBS, PODS, SERVICES
+from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import EventDraft, Observed, Plan
 from headstay.plan.raycluster.settings import Settings
@@ -86,6 +87,14 @@ class RayClusterController:
             label_selector=CLUSTER,
             indexes={_BY_CLUSTER: lambda service: _index(service.metadata)},
         )
+        self.ingresses = Reflector(
+            client,
+            INGRESSES,
+            Ingress,
+            namespace=namespace,
+            label_selector=CLUSTER,
+            indexes={_BY_CLUSTER: lambda ingress: _index(ingress.metadata)},
+        )
         self.jobs = Reflector(
             client,
             JOBS,
@@ -105,6 +114,7 @@ class RayClusterController:
         self.clusters.on_change(self._cluster_changed)
         self.controller.watches(self.pods, lambda pod: _cluster_keys(pod.metadata))
         self.controller.watches(self.services, lambda service: _cluster_keys(service.metadata))
+        self.controller.watches(self.ingresses, lambda ingress: _cluster_keys(ingress.metadata))
         self.controller.watches(self.jobs, lambda job: _cluster_keys(job.metadata))
 
     async def run(self) -> None:
@@ -113,12 +123,13 @@ class RayClusterController:
             group.create_task(self.clusters.run(), name="reflector/rayclusters")
             group.create_task(self.pods.run(), name="reflector/pods")
             group.create_task(self.services.run(), name="reflector/services")
+            group.create_task(self.ingresses.run(), name="reflector/ingresses")
             group.create_task(self.jobs.run(), name="reflector/jobs")
             group.create_task(self.controller.run(), name="raycluster-controller")
 
     def unsynced(self) -> list[str]:
         """The resources whose first list is still missing."""
-        reflectors = (self.clusters, self.pods, self.services, self.jobs)
+        reflectors = (self.clusters, self.pods, self.services, self.ingresses, self.jobs)
         return [str(reflector.resource) for reflector in reflectors if not reflector.cache.synced.is_set()]
 
     async def reconcile(self, key: ObjectKey) -> Result:
@@ -149,6 +160,7 @@ class RayClusterController:
             cluster,
             pods=tuple(pod for pod in pods if not _is_check(pod.metadata)),
             services=tuple(self.services.cache.by_index(_BY_CLUSTER, index)),
+            ingresses=tuple(self.ingresses.cache.by_index(_BY_CLUSTER, index)),
             jobs=tuple(job for job in jobs if not _is_check(job.metadata)),
             check_jobs=tuple(job for job in jobs if _is_check(job.metadata)),
             check_pods=tuple(pod for pod in pods if _is_check(pod.metadata)),

@@ -27,6 +27,7 @@ ENABLE_SERVE_SERVICE = "ray.io/enable-serve-service"
 RECREATE_HASH = "ray.io/upgrade-strategy-recreate-hash"
 OPERATOR_VERSION = "ray.io/kuberay-version"
 NO_HEAD_RESTART = "ray.io/disable-provisioned-head-restart"
+INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 # Labels
 IS_RAY_NODE = "ray.io/is-ray-node"
@@ -172,6 +173,11 @@ class ServiceSpec(View):
 class Service(View):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
     spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
+
+
+class Ingress(View):
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    spec: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class JobStatus(View):

@@ -37,14 +37,12 @@ def test_features_that_are_not_built_are_named_and_the_rest_works() -> None:
         enableInTreeAutoscaling=True,
         authOptions={"mode": "token"},
         rayVersion="2.60.0",
-        head={"enableIngress": True},
     )
     found = plan(Observed(of))
-    assert [event.reason for event in found.events] == ["FeatureNotSupported"] * 3
+    assert [event.reason for event in found.events] == ["FeatureNotSupported"] * 2
     assert [event.note.split()[0] for event in found.events] == [
         "enableInTreeAutoscaling",
         "authOptions",
-        "headGroupSpec.enableIngress",
     ]
     assert found.actions
     assert plan(Observed(cluster())).events == ()

@@ -4,12 +4,14 @@ The order is KubeRay's: whose it is, deletion, finalizer, validity, Services, Po
 purpose: a spec that is refused must not keep its object from being deleted.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from headstay.model.ray import REDIS_CLEANUP_FINALIZER
 from headstay.model.resource import SERVICES
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
 from headstay.plan.raycluster.features import unsupported
+from headstay.plan.raycluster.ingress import ingress_step
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.recovery import head_step, worker_step
 from headstay.plan.raycluster.redis_check import REDIS_REACHABLE, redis_check
@@ -39,7 +41,14 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
     if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
         return Plan("adding the Redis cleanup finalizer before any child", (SetFinalizers(finalizers),), status=False)
-    return _reconcile(observed, settings)
+    return _with_ingress(observed, _reconcile(observed, settings))
+
+
+def _with_ingress(observed: Observed, plan: Plan) -> Plan:
+    """Last, so that an Ingress that is refused costs no Pod; and told of what is not acted on, whatever happens."""
+    ingress = ingress_step(observed)
+    events = (*unsupported(observed.cluster), *plan.events, *filter(None, [ingress.event]))
+    return replace(plan, actions=(*plan.actions, *ingress.actions), events=events)
 
 
 def _reconcile(observed: Observed, settings: Settings) -> Plan:
@@ -72,7 +81,7 @@ def _reconcile(observed: Observed, settings: Settings) -> Plan:
     return Plan(
         "; ".join(reasons) or "as it should be",
         tuple(actions),
-        events=(*unsupported(cluster), *filter(None, [check.event])),
+        events=(check.event,) if check.event else (),
         requeue_after=settings.resync_seconds,
         incomplete=stopped,
         conditions=(check.condition,) if check.condition else (),

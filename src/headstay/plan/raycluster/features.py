@@ -19,5 +19,3 @@ def _found(cluster: RayCluster) -> Iterator[tuple[str, str]]:
         yield "enableInTreeAutoscaling", "no autoscaler is started; worker groups keep the replicas of the spec"
     if (spec.get("authOptions") or {}).get("mode") == "token":
         yield "authOptions", "Ray runs without token authentication"
-    if cluster.head_group.get("enableIngress"):
-        yield "headGroupSpec.enableIngress", "no Ingress is made; make one to the head Service"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-from headstay.model.meta import Pod
+from headstay.model.meta import ObjectMeta, Pod
 from headstay.model.objects import Obj
-from headstay.model.ray import NODE_TYPE, Job, RayCluster, Service
+from headstay.model.ray import NODE_TYPE, Ingress, Job, RayCluster, Service
 from headstay.model.resource import Resource
 
 
@@ -22,6 +22,7 @@ class Observed:
     cluster: RayCluster
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
+    ingresses: tuple[Ingress, ...] = ()
     jobs: tuple[Job, ...] = ()
     check_jobs: tuple[Job, ...] = ()
     check_pods: tuple[Pod, ...] = ()
@@ -50,7 +51,8 @@ class Create:
 
     `unless` is a label selector asked of the API itself, not of the cache: where it matches a Pod, nothing is made.
     `failure` becomes the reason of condition ReplicaFailure. With `patient`, a name that is taken is waited for: what
-    has it belongs to an earlier cluster and is about to be collected.
+    has it belongs to an earlier cluster and is about to be collected. A `dispensable` object that
+    is refused is told of and tried again later; the pass does not fail for it.
     """
 
     resource: Resource
@@ -61,6 +63,18 @@ class Create:
     unless: str = ""
     failure: str = ""
     patient: bool = False
+    dispensable: bool = False
+
+
+@dataclass(frozen=True)
+class Update:
+    """A merge patch of a dispensable object, if it is still the version that was observed."""
+
+    resource: Resource
+    of: ObjectMeta
+    patch: Obj
+    updated: EventDraft
+    failed: EventDraft
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,7 @@ class Annotate:
     annotations: dict[str, str]
 
 
-Action: TypeAlias = Annotate | Create | DeletePod | SetFinalizers
+Action: TypeAlias = Annotate | Create | DeletePod | SetFinalizers | Update
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def head_service(cluster: RayCluster, settings: Settings) -> Obj:
     group = cluster.head_group
     service_type = group.get("serviceType")
     selector = _head_selector(cluster)
-    ports = [{"name": name, "port": port, "appProtocol": "tcp"} for name, port in sorted(_ports(cluster).items())]
+    ports = [{"name": name, "port": port, "appProtocol": "tcp"} for name, port in sorted(head_ports(cluster).items())]
     written = group.get("headService")
     if written:
         service = deepcopy(written)
@@ -117,7 +117,7 @@ def wants_serve_service(cluster: RayCluster) -> bool:
 
 
 def serve_service_for(cluster: RayCluster) -> Obj:
-    ports = {name: port for name, port in _ports(cluster).items() if name == "serve" or name.startswith("serve-")}
+    ports = {name: port for name, port in head_ports(cluster).items() if name == "serve" or name.startswith("serve-")}
     service: Obj = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -147,7 +147,7 @@ def _owned(cluster: RayCluster, service: Obj, name: str) -> Obj:
     return service
 
 
-def _ports(cluster: RayCluster) -> dict[str, int]:
+def head_ports(cluster: RayCluster) -> dict[str, int]:
     """The head container's ports by name, or the defaults where it declares none; metrics always."""
     ports = {
         str(port.get("name") or f"{port['containerPort']}-port"): int(port["containerPort"])

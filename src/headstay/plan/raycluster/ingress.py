@@ -1,0 +1,118 @@
+"""The Ingress to the head's dashboard, where `headGroupSpec.enableIngress` asks for one.
+
+Ray runs as well without it, so it comes last and never stands in the way of a Pod. What others add to it (annotations
+of certificate managers, an ingress class by default) stays; what the RayCluster says is put right when it drifts.
+"""
+
+from typing import NamedTuple
+
+from headstay.model.objects import Obj
+from headstay.model.ray import (
+    API_VERSION,
+    APP_NAME,
+    APPLICATION,
+    CLUSTER,
+    COMPONENT,
+    CREATED_BY,
+    DASHBOARD_PORT,
+    HEAD,
+    IDENTIFIER,
+    INGRESS_CLASS,
+    Ingress,
+    RayCluster,
+)
+from headstay.model.ray_names import head_ingress, head_service, identifier
+from headstay.model.resource import INGRESSES
+from headstay.plan.raycluster.plan import Create, EventDraft, Observed, Update
+from headstay.plan.raycluster.services import head_ports
+
+# kubectl's own note about the RayCluster; on another object it would make kubectl compute wrong patches.
+_NOT_COPIED = frozenset({INGRESS_CLASS, "kubectl.kubernetes.io/last-applied-configuration"})
+
+
+class Finding(NamedTuple):
+    actions: tuple[Create | Update, ...] = ()
+    event: EventDraft | None = None
+
+
+def ingress_step(observed: Observed) -> Finding:
+    cluster = observed.cluster
+    if not cluster.head_group.get("enableIngress"):
+        return Finding()
+    wanted = ingress_for(cluster)
+    name = wanted["metadata"]["name"]
+    found = next((entry for entry in observed.ingresses if entry.metadata.name == name), None)
+    place = f"{cluster.namespace}/{name}"
+    refused = EventDraft(
+        "Warning",
+        "FailedToCreateIngress",
+        "Create",
+        f"Failed to create Ingress {place}: {{error}}; the cluster runs on",
+    )
+    if found is None:
+        made = EventDraft("Normal", "CreatedIngress", "Create", f"Created Ingress {place}")
+        return Finding((Create(INGRESSES, wanted, made, refused, dispensable=True),))
+    if not any(owner.uid == cluster.metadata.uid for owner in found.metadata.owner_references):
+        why = f"an Ingress of that name belongs to somebody else ({API_VERSION} RayCluster is no owner of it)"
+        return Finding(event=refused._replace(note=refused.note.replace("{error}", f"{why}; rename or remove it")))
+    patch = _drift(found, wanted)
+    if not patch:
+        return Finding()
+    update = Update(
+        INGRESSES,
+        found.metadata,
+        patch,
+        EventDraft("Normal", "UpdatedIngress", "Update", f"Updated Ingress {place}"),
+        EventDraft("Warning", "FailedToUpdateIngress", "Update", f"Failed to update Ingress {place}: {{error}}"),
+    )
+    return Finding((update,))
+
+
+def ingress_for(cluster: RayCluster) -> Obj:
+    options = cluster.head_group.get("ingressOptions") or {}
+    service = {"name": head_service(cluster), "port": {"number": head_ports(cluster).get("dashboard", DASHBOARD_PORT)}}
+    path = {
+        "path": options.get("path") or "/",
+        "pathType": options.get("pathType") or "Prefix",
+        "backend": {"service": service},
+    }
+    rule: Obj = {"host": options["host"]} if options.get("host") else {}
+    spec: Obj = {"rules": [rule | {"http": {"paths": [path]}}]}
+    if options.get("tls"):
+        spec["tls"] = options["tls"]
+    if INGRESS_CLASS in cluster.annotations:
+        spec["ingressClassName"] = cluster.annotations[INGRESS_CLASS]
+    return {
+        "apiVersion": INGRESSES.api_version,
+        "kind": INGRESSES.kind,
+        "metadata": {
+            "name": head_ingress(cluster.name),
+            "namespace": cluster.namespace,
+            "labels": {
+                CLUSTER: cluster.name,
+                IDENTIFIER: identifier(cluster.name, HEAD),
+                APP_NAME: APPLICATION,
+                CREATED_BY: COMPONENT,
+            },
+            "annotations": {key: text for key, text in cluster.annotations.items() if key not in _NOT_COPIED},
+            "ownerReferences": [cluster.owner_reference()],
+        },
+        "spec": spec,
+    }
+
+
+def _drift(found: Ingress, wanted: Obj) -> Obj:
+    """The merge patch that puts the Ingress right, or {}."""
+    metadata, spec = wanted["metadata"], wanted["spec"]
+    patch: Obj = {}
+    for field, present in (("labels", found.metadata.labels), ("annotations", found.metadata.annotations)):
+        if missing := {key: text for key, text in metadata[field].items() if present.get(key) != text}:
+            patch.setdefault("metadata", {})[field] = missing
+    wrong: Obj = {}
+    for field in ("rules", "tls"):
+        if (found.spec.get(field) or None) != spec.get(field):
+            wrong[field] = spec.get(field)
+    class_name = spec.get("ingressClassName")
+    if class_name is not None and found.spec.get("ingressClassName") != class_name:
+        wrong["ingressClassName"] = class_name
+    return patch | ({"spec": wrong} if wrong else {})
