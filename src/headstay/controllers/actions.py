@@ -79,7 +79,7 @@ class Actor:
         except StatusError as error:
             if action.group is not None:
                 self._expectations.refused(cluster.key, action.group, name)
-            if is_already_exists(error) and await self._is_already_ours(cluster, action):
+            if is_already_exists(error) and (action.name_is_content or await self._is_already_ours(cluster, action)):
                 return None
             if is_already_exists(error) and action.patient:
                 return Waiting(

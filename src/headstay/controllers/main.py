@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from headstay import __version__
 from headstay.controllers.logs import set_up_logs
 from headstay.controllers.manifests import LEASE
+from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.recorder import ClusterEvents
 from headstay.plan.raycluster.settings import Settings
@@ -146,6 +147,9 @@ class Operator:
         self._events = EventRecorder(client, "raycluster-controller", instance=socket.gethostname())
         acting = FencedClient(client, lease) if lease else client
         recorder = ClusterEvents(self._events)
+        operator_metrics = OperatorMetrics(metrics.registry)
+        if lease is not None:
+            operator_metrics.watch_lease(LEASE, lambda: lease.holds)
         self._controllers = [
             RayClusterController(
                 acting,
@@ -155,6 +159,7 @@ class Operator:
                 namespace=namespace,
                 workers=options.workers,
                 metrics=metrics,
+                operator_metrics=operator_metrics,
             )
             for namespace in options.namespaces or ("",)
         ]

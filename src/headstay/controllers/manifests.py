@@ -59,6 +59,8 @@ def permissions(namespace: str) -> Iterator[Manifest]:
         _rule("ray.io", ["rayclusters/finalizers"], "update"),
         _rule("", ["pods"], "get", "list", "watch", "create", "patch", "delete"),
         _rule("", ["services"], "get", "list", "watch", "create"),
+        # The keeper of heads whose GCS recovers in place; nobody's ConfigMaps are read.
+        _rule("", ["configmaps"], "create"),
         _rule("networking.k8s.io", ["ingresses"], "get", "list", "watch", "create", "patch"),
         _rule("batch", ["jobs"], "get", "list", "watch", "create"),
         _rule("events.k8s.io", ["events"], "create", "patch"),

@@ -11,9 +11,12 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from prometheus_client import CollectorRegistry
+
 from headstay.controllers.actions import Actor, Waiting
 from headstay.controllers.expectations import Expectations
 from headstay.controllers.merge_patch import merge_patch
+from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.recorder import Recorder
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import ObjectMeta, Pod
@@ -35,6 +38,7 @@ from headstay.model.ray import (
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import EventDraft, Observed, Plan
+from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status
 from headstay.runtime.client import Client, TransportError
@@ -61,6 +65,7 @@ class RayClusterController:
         namespace: str = "",
         workers: int = 1,
         metrics: Metrics | None = None,
+        operator_metrics: OperatorMetrics | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
@@ -70,7 +75,10 @@ class RayClusterController:
         self._expectations = Expectations()
         self._actor = Actor(client, recorder, self._expectations, draw)
         self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
+        self._heads: dict[ObjectKey, HeadSeen] = {}
+        self._metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
         self.clusters = Reflector(client, RAYCLUSTERS, RayCluster, namespace=namespace)
+        self._metrics.watch_clusters(self.clusters.cache.list)
         self.pods = Reflector(
             client,
             PODS,
@@ -138,9 +146,11 @@ class RayClusterController:
             self._expectations.forget(key)
             self._actor.forget(key)
             self._told.pop(key, None)
+            self._heads.pop(key, None)
             return Result()
         await self._settle_doubts(key)
         observed = self._observe(cluster)
+        self._count_recoveries(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
@@ -195,6 +205,19 @@ class RayClusterController:
             if failed is None and not is_not_found(error):
                 raise
             log.debug("RayCluster %s: status not written: %s", cluster.key, error)
+
+    def _count_recoveries(self, observed: Observed) -> None:
+        key = observed.cluster.key
+        look = look_at_head(observed, self._heads.get(key))
+        if look.seen is None:
+            self._heads.pop(key, None)
+        else:
+            self._heads[key] = look.seen
+        if look.recovery is not None:
+            self._metrics.recovered(look.recovery)
+            spans = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in look.recovery.seconds.items())
+            head, how = look.recovery.head, look.recovery.how
+            log.info("RayCluster %s: head %s was %s and is Ready (%s)", key, head, how, spans)
 
     def _tell_once(self, cluster: RayCluster, event: EventDraft) -> None:
         """One Event for one problem of one version of an object, however often it is looked at."""

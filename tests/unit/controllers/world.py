@@ -247,8 +247,8 @@ def _decode(page: Page) -> list[Obj]:
 
 
 @asynccontextmanager
-async def world(settings: Settings | None = None) -> AsyncIterator[World]:
-    found = World(settings or Settings())
+async def world(settings: Settings | None = None, *, of: World | None = None) -> AsyncIterator[World]:
+    found = of or World(settings or Settings())
     await found.user.create(CUSTOM_RESOURCE_DEFINITIONS, raycluster_crd())
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
     await found.user.create(SERVICE_ACCOUNTS, account)

@@ -11,6 +11,7 @@ from headstay.model.ray import REDIS_CLEANUP_FINALIZER
 from headstay.model.resource import SERVICES
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
 from headstay.plan.raycluster.features import unsupported
+from headstay.plan.raycluster.in_place import recovery_complaints
 from headstay.plan.raycluster.ingress import ingress_step
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.recovery import head_step, worker_step
@@ -19,11 +20,11 @@ from headstay.plan.raycluster.services import (
     head_service,
     headless_service,
     needs_headless_worker_service,
+    serve_ports,
     serve_service_for,
     wants_serve_service,
 )
 from headstay.plan.raycluster.settings import Settings
-from headstay.plan.raycluster.status import head_services
 from headstay.plan.raycluster.upgrade import adopted_heads, outdated_pods
 from headstay.plan.raycluster.validation import validate
 
@@ -41,13 +42,14 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
     if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
         return Plan("adding the Redis cleanup finalizer before any child", (SetFinalizers(finalizers),), status=False)
-    return _with_ingress(observed, _reconcile(observed, settings))
+    return _with_ingress(observed, _reconcile(observed, settings), settings)
 
 
-def _with_ingress(observed: Observed, plan: Plan) -> Plan:
+def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:
     """Last, so that an Ingress that is refused costs no Pod; and told of what is not acted on, whatever happens."""
     ingress = ingress_step(observed)
-    events = (*unsupported(observed.cluster), *plan.events, *filter(None, [ingress.event]))
+    complaints = (*unsupported(observed.cluster), *recovery_complaints(observed.cluster, settings))
+    events = (*complaints, *plan.events, *filter(None, [ingress.event]))
     return replace(plan, actions=(*plan.actions, *ingress.actions), events=events)
 
 
@@ -93,10 +95,10 @@ def _services(observed: Observed, settings: Settings) -> list[Create]:
     """Made once and then left alone, so that a user may edit them."""
     cluster = observed.cluster
     present = {service.metadata.name for service in observed.services}
-    wanted = [] if head_services(observed) else [head_service(cluster, settings)]
+    wanted = [head_service(cluster, settings)]
     if needs_headless_worker_service(cluster):
         wanted.append(headless_service(cluster))
-    if wants_serve_service(cluster):
+    if wants_serve_service(cluster) and serve_ports(cluster):
         wanted.append(serve_service_for(cluster))
     return [
         Create(

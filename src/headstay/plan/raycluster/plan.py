@@ -52,7 +52,8 @@ class Create:
     `unless` is a label selector asked of the API itself, not of the cache: where it matches a Pod, nothing is made.
     `failure` becomes the reason of condition ReplicaFailure. With `patient`, a name that is taken is waited for: what
     has it belongs to an earlier cluster and is about to be collected. A `dispensable` object that
-    is refused is told of and tried again later; the pass does not fail for it.
+    is refused is told of and tried again later; the pass does not fail for it. With `name_is_content`, a name that is
+    taken is taken by the very same object.
     """
 
     resource: Resource
@@ -64,6 +65,7 @@ class Create:
     failure: str = ""
     patient: bool = False
     dispensable: bool = False
+    name_is_content: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from headstay.model.ray import (
     HEAD_GROUP,
     IDENTIFIER,
     IS_RAY_NODE,
+    JOB_SUBMISSION_MODE,
     METRICS_PORT,
     NODE_TYPE,
     OPERATOR_VERSION,
@@ -43,6 +44,7 @@ from headstay.plan.raycluster.containers import (
     add_missing_port,
 )
 from headstay.plan.raycluster.fault_tolerance import protect_head, protect_worker
+from headstay.plan.raycluster.in_place import gcs_recovery, reconnect_quickly, supervise_gcs
 from headstay.plan.raycluster.probes import add_probes
 from headstay.plan.raycluster.ray_start import complete_params, install_command, ray_start_command
 from headstay.plan.raycluster.recreate import spec_hash
@@ -71,6 +73,8 @@ def head_pod_base(cluster: RayCluster, settings: Settings) -> Obj:
         pod["metadata"]["name"] = prefix.removesuffix("-")
     elif not pod["metadata"].get("name"):
         pod["metadata"]["generateName"] = prefix
+    if cluster.metadata.labels.get(JOB_SUBMISSION_MODE) == "SidecarMode":
+        pod["spec"]["restartPolicy"] = "Never"  # the submitter beside Ray must run once
     params = start_params(group)
     complete_params(params, group)
     params.setdefault("dashboard-host", "0.0.0.0")
@@ -175,8 +179,12 @@ def _finish(cluster: RayCluster, settings: Settings, pod: Obj, params: dict[str,
     if "plasma-directory" not in params:
         add_empty_dir(spec, container, name="shared-mem", path="/dev/shm", memory=True)  # noqa: S108
     start = ray_start_command(params, container, head=head)
+    in_place = gcs_recovery(cluster, settings) == "InPlace"
     overwritten = pod["metadata"]["annotations"].get(OVERWRITE_CONTAINER_CMD, "").lower() == "true"
     install_command(container, start, shell=_shell(settings), keep_user_command=overwritten)
+    if in_place:
+        reconnect_quickly(container)
+        start = supervise_gcs(pod, cluster, settings, start) if head else start
     fqdn = head_fqdn(cluster, settings.cluster_domain)
     for init in spec.get("initContainers") or []:
         add_env(init, "FQ_RAY_IP", fqdn)

@@ -10,6 +10,7 @@ from headstay.model.meta import Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import GROUP_NAME, HEAD, NO_HEAD_RESTART, REPLICA_INDEX, WORKER
 from headstay.model.resource import PODS
+from headstay.plan.raycluster.in_place import gcs_recovery, keeper_config_map
 from headstay.plan.raycluster.multihost import multihost_step
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed
 from headstay.plan.raycluster.pods import head_pod
@@ -61,6 +62,8 @@ def head_step(observed: Observed, settings: Settings) -> Step:
         group="",
         failure="FailedCreateHeadPod",
     )
+    if gcs_recovery(cluster, settings) == "InPlace":
+        return Step((keeper_config_map(cluster, settings), create), "creating the head Pod and its keeper")
     return Step((create,), "creating the head Pod")
 
 
@@ -71,7 +74,8 @@ def worker_step(observed: Observed, group: Obj, settings: Settings) -> Step:
     pods = [pod for pod in observed.of_type(WORKER) if pod.metadata.labels.get(GROUP_NAME) == name]
     if group.get("suspend"):
         doomed = [pod for pod in pods if not observed.terminating(pod)]
-        return Step(tuple(delete_worker(pod, f"worker group {name} is suspended") for pod in doomed))
+        why, failed = f"worker group {name} is suspended", "FailedToDeleteWorkerPodCollection"
+        return Step(tuple(delete_worker(pod, why, failed=failed) for pod in doomed))
     if hosts(group) > 1:
         return multihost_step(observed, group, pods, settings)
     broken = [(pod, is_beyond_repair(pod)) for pod in pods if not observed.terminating(pod)]

@@ -67,6 +67,7 @@ def redis_check(observed: Observed, settings: Settings) -> Finding:
                     "Warning", "FailedToCheckRedis", "Create", f"Failed to create Job {name} to ask Redis: {{error}}"
                 ),
                 patient=True,
+                dispensable=True,
             ),
         )
     )

@@ -8,13 +8,15 @@ from headstay import __version__
 from headstay.model.objects import Obj
 
 CleanupMode = Literal["BestEffort", "Mandatory"]
+GcsRecovery = Literal["RestartHead", "InPlace"]
 
 
 @dataclass(frozen=True)
 class Settings:
     """`version` marks the head Pods we make. It differs from every KubeRay version, so that hashes written by one
 
-    operator are refreshed by the other instead of being acted on.
+    operator are refreshed by the other instead of being acted on. `keeper` is the supervisor of heads whose GCS
+    recovers in place, a zip archive in base64; with none there is no such recovery.
     """
 
     version: str = f"headstay-v{__version__}"
@@ -29,6 +31,8 @@ class Settings:
     random_pod_delete: bool = False
     resync_seconds: float = 300
     container_envs: tuple[Obj, ...] = field(default_factory=tuple)
+    gcs_recovery: GcsRecovery = "RestartHead"
+    keeper: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -48,6 +52,14 @@ class Settings:
                 mode = "Mandatory"
             case other:
                 raise ValueError(f"GCS_FT_REDIS_CLEANUP_MODE={other!r}: use BestEffort or Mandatory")
+        recovery: GcsRecovery
+        match environ.get("HEADSTAY_GCS_RECOVERY", "RestartHead"):
+            case "RestartHead" | "":
+                recovery = "RestartHead"
+            case "InPlace":
+                recovery = "InPlace"
+            case other:
+                raise ValueError(f"HEADSTAY_GCS_RECOVERY={other!r}: use RestartHead or InPlace")
         resync = environ.get("RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV") or "300"
         try:
             resync_seconds = float(resync)
@@ -64,4 +76,5 @@ class Settings:
             login_shell=asked("ENABLE_LOGIN_SHELL"),
             random_pod_delete=asked("ENABLE_RANDOM_POD_DELETE"),
             resync_seconds=resync_seconds,
+            gcs_recovery=recovery,
         )

@@ -1,0 +1,105 @@
+"""A head whose GCS is brought back in place: the annotation `headstay.io/gcs-recovery: InPlace`.
+
+The head's `ray start` runs under the keeper (`headstay.keeper`), which a ConfigMap brings along, so that the user's
+image stays as it is. The ConfigMap's name holds the hash of its content: a newer Headstay makes another one, and a
+running Pod keeps what it was started with. Nothing here touches a cluster that did not ask for it.
+"""
+
+from hashlib import sha256
+
+from headstay.model.objects import Obj
+from headstay.model.ray import APP_NAME, APPLICATION, CLUSTER, COMPONENT, CREATED_BY, RayCluster
+from headstay.model.resource import CONFIGMAPS
+from headstay.plan.raycluster.containers import add_missing_env
+from headstay.plan.raycluster.identity import uses_redis
+from headstay.plan.raycluster.plan import Create, EventDraft
+from headstay.plan.raycluster.settings import GcsRecovery, Settings
+
+GCS_RECOVERY = "headstay.io/gcs-recovery"
+_FILE = "keeper.pyz"
+_FOLDER = "/headstay"
+_VOLUME = "headstay-keeper"
+# Ray's clients look for the GCS again at once and often: a new actor is there 0.4 s sooner.
+_QUICK_RECONNECT = {
+    "RAY_grpc_client_check_connection_status_interval_milliseconds": "50",
+    "RAY_gcs_grpc_initial_reconnect_backoff_ms": "50",
+    "RAY_gcs_grpc_min_reconnect_backoff_ms": "50",
+}
+
+
+def gcs_recovery(cluster: RayCluster, settings: Settings) -> GcsRecovery:
+    """In place only where a GCS that starts again finds its tables, and only where the operator brings a keeper."""
+    if not uses_redis(cluster) or not settings.keeper:
+        return "RestartHead"
+    match cluster.annotations.get(GCS_RECOVERY):
+        case "InPlace":
+            return "InPlace"
+        case "RestartHead":
+            return "RestartHead"
+        case _:
+            return settings.gcs_recovery
+
+
+def recovery_complaints(cluster: RayCluster, settings: Settings) -> tuple[EventDraft, ...]:
+    """What the annotation asks for and does not get, said aloud."""
+    asked = cluster.annotations.get(GCS_RECOVERY)
+    if asked is None:
+        return ()
+    if asked not in {"InPlace", "RestartHead"}:
+        why = f"use InPlace or RestartHead; {settings.gcs_recovery} is used"
+    elif asked == "InPlace" and not uses_redis(cluster):
+        why = "recovery in place needs GCS fault tolerance with Redis; without it the GCS has nothing to come back to"
+    else:
+        return ()
+    return (EventDraft("Warning", "InvalidGcsRecovery", "Validate", f"annotation {GCS_RECOVERY}={asked!r}: {why}"),)
+
+
+def keeper_config_map(cluster: RayCluster, settings: Settings) -> Create:
+    name = _config_map_name(cluster, settings)
+    return Create(
+        CONFIGMAPS,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": name,
+                "namespace": cluster.namespace,
+                "labels": {CLUSTER: cluster.name, APP_NAME: APPLICATION, CREATED_BY: COMPONENT},
+                "ownerReferences": [cluster.owner_reference()],
+            },
+            "immutable": True,
+            "binaryData": {_FILE: settings.keeper},
+        },
+        EventDraft("Normal", "CreatedKeeper", "Create", f"Created ConfigMap {name}: the head's GCS recovers in place"),
+        EventDraft("Warning", "FailedToCreateKeeper", "Create", f"Failed to create ConfigMap {name}: {{error}}"),
+        name_is_content=True,
+    )
+
+
+def supervise_gcs(pod: Obj, cluster: RayCluster, settings: Settings, start: str) -> str:
+    """Mounts the keeper into the head Pod and returns the command that starts Ray under it.
+
+    `start` is the `ray start` command; what the container runs is replaced where it ends with that.
+    """
+    spec = pod["spec"]
+    container = spec["containers"][0]
+    kept = f"python3 {_FOLDER}/{_FILE} {start.removeprefix('ray ')}"
+    container["args"] = [
+        f"{text.removesuffix(start)}{kept}" if text.endswith(start) else text for text in container.get("args") or []
+    ]
+    config_map = {"name": _config_map_name(cluster, settings)}
+    spec["volumes"] = [*(spec.get("volumes") or []), {"name": _VOLUME, "configMap": config_map}]
+    mount = {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True}
+    container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
+    return kept
+
+
+def reconnect_quickly(container: Obj) -> None:
+    for name, value in _QUICK_RECONNECT.items():
+        add_missing_env(container, name, value)
+
+
+def _config_map_name(cluster: RayCluster, settings: Settings) -> str:
+    """One of its own for every cluster object: its name is as good as its content and its owner."""
+    content = sha256(f"{cluster.metadata.uid}{settings.keeper}".encode()).hexdigest()[:10]
+    return f"{cluster.name}-keeper-{content}"
