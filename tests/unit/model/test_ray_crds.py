@@ -108,6 +108,42 @@ def test_both_versions_are_served_and_v1_is_stored() -> None:
         assert crd["spec"]["names"]["categories"] == ["all"]
 
 
+def test_defaults_and_required_fields_are_kuberay_s() -> None:
+    for version in raycluster_crd()["spec"]["versions"]:
+        schema = version["schema"]["openAPIV3Schema"]
+        worker = at(schema, "spec.workerGroupSpecs")["items"]
+        defaults = {name: field["default"] for name, field in worker["properties"].items() if "default" in field}
+        assert defaults == {
+            "replicas": 0,
+            "minReplicas": 0,
+            "maxReplicas": 2147483647,
+            "numOfHosts": 1,
+            "priority": 0,
+        }
+        assert set(worker["required"]) == {"groupName", "template"}
+        assert at(schema, "spec")["required"] == ["headGroupSpec"]
+        assert at(schema, "spec.headGroupSpec")["required"] == ["template"]
+        assert "required" not in at(schema, "spec.gcsFaultToleranceOptions")
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("spec.upgradeStrategy.type", ["Recreate", "None"]),
+        ("spec.authOptions.mode", ["disabled", "token"]),
+        ("spec.autoscalerOptions.upscalingMode", ["Default", "Aggressive", "Conservative"]),
+        ("spec.autoscalerOptions.version", ["v1", "v2"]),
+        ("spec.gcsFaultToleranceOptions.backend", ["redis", "rocksdb"]),
+        ("spec.gcsFaultToleranceOptions.storage.deletionPolicy", ["DeleteWithCluster", "Retain"]),
+        ("spec.headGroupSpec.ingressOptions.pathType", ["Exact", "Prefix", "ImplementationSpecific"]),
+        ("spec.networkPolicy.mode", ["DenyAll", "DenyAllIngress", "DenyAllEgress"]),
+    ],
+)
+def test_choices_are_kuberay_s(path: str, values: list[str]) -> None:
+    for version in raycluster_crd()["spec"]["versions"]:
+        assert at(version["schema"]["openAPIV3Schema"], path)["enum"] == values
+
+
 def test_printer_columns_are_kuberay_s() -> None:
     columns = raycluster_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
     assert [column["name"] for column in columns if not column.get("priority")] == [

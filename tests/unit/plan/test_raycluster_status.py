@@ -82,6 +82,27 @@ def test_a_head_that_is_not_ready_says_why_in_its_container_s_words() -> None:
     assert entry["message"] == "containers with unready status: [ray-head]; ray-head: back-off 10s"
 
 
+def test_a_head_that_is_ready_has_nothing_to_explain() -> None:
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    entry = condition(status_of(cluster(), pod("head", "head", container_state=ended)), "HeadPodReady")
+    assert (entry["reason"], entry.get("message", "")) == ("HeadPodRunningAndReady", "")
+
+
+def test_desired_resources_are_of_the_raw_replicas_and_know_every_kind_of_gpu() -> None:
+    limits = {"cpu": "1", "nvidia.com/mig-1g.5gb": "1", "amd.com/gpu": "1"}
+    template = {"spec": {"containers": [{"name": "w", "resources": {"limits": limits}}]}}
+    of = cluster(groups=[group(replicas=5, maxReplicas=2, numOfHosts=2, template=template)])
+    status = status_of(of)
+    assert (status["desiredCPU"], status["desiredGPU"], status["desiredWorkerReplicas"]) == ("10", "20", 4)
+
+
+def test_of_several_services_ours_is_shown() -> None:
+    other = head_svc(cluster_ip="10.96.0.1")
+    other.metadata.name = "a-users-own"
+    status = status_of(cluster(), *READY_PODS, services=(other, head_svc()))
+    assert status["head"]["serviceName"] == "raycluster-head-svc"
+
+
 def test_a_head_without_a_ready_condition_is_unknown() -> None:
     head = pod("head", "head", phase="Pending", ready=None)
     assert brief(status_of(cluster(), head), "HeadPodReady") == ("False", "Unknown")

@@ -45,7 +45,9 @@ def multihost_step(observed: Observed, group: Obj, pods: list[Pod], settings: Se
 
 def _doomed(observed: Observed, group: Obj, replicas: dict[str, list[Pod]]) -> dict[str, str]:
     """Names of replicas to remove, with the reason."""
-    named = set((group.get("scaleStrategy") or {}).get("workersToDelete") or [])
+    strategy = group.get("scaleStrategy") or {}
+    named = set(strategy.get("workersToDelete") or [])
+    whole = set(strategy.get("multihostReplicasToDelete") or [])
     doomed: dict[str, str] = {}
     for name, pods in replicas.items():
         broken = [f"{pod.metadata.name}: {why}" for pod in pods if (why := is_beyond_repair(pod))]
@@ -55,6 +57,8 @@ def _doomed(observed: Observed, group: Obj, replicas: dict[str, list[Pod]]) -> d
             doomed[name] = f"its replica has lost a host ({hosts(group)} belong together)"
         elif any(pod.metadata.name in named for pod in pods):
             doomed[name] = "its replica is named in workersToDelete"
+        elif name in whole:
+            doomed[name] = "its replica is named in multihostReplicasToDelete"
     return doomed
 
 

@@ -116,8 +116,12 @@ def wants_serve_service(cluster: RayCluster) -> bool:
     return cluster.annotations.get(ENABLE_SERVE_SERVICE, "").lower() == "true" and cluster.creator == "RayCluster"
 
 
+def serve_ports(cluster: RayCluster) -> dict[str, int]:
+    return {name: port for name, port in head_ports(cluster).items() if name == "serve" or name.startswith("serve-")}
+
+
 def serve_service_for(cluster: RayCluster) -> Obj:
-    ports = {name: port for name, port in head_ports(cluster).items() if name == "serve" or name.startswith("serve-")}
+    ports = serve_ports(cluster)
     service: Obj = {
         "apiVersion": "v1",
         "kind": "Service",

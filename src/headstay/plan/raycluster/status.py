@@ -12,6 +12,7 @@ from typing import NamedTuple
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import HEAD, NODE_TYPE, WORKER, Service
+from headstay.model.ray_names import head_service as head_service_name
 from headstay.model.timestamps import rfc3339
 from headstay.plan.raycluster.cleanup import CLEANUP_BLOCKED
 from headstay.plan.raycluster.conditions import remove_condition, set_condition
@@ -128,11 +129,9 @@ def _head_ready(head: Pod | None) -> Obj:
     if found is None:
         return condition | {"reason": "Unknown", "message": ""}
     reason, message = found.reason, found.message
-    detail = _trouble(head)
-    if detail:
+    if reason == "ContainersNotReady" and (detail := _trouble(head)):
+        reason = detail[0] or reason
         message = f"{message}; {detail[1]}" if message else detail[1]
-        if reason == "ContainersNotReady":
-            reason = detail[0] or reason
     if not reason:
         reason = "HeadPodRunningAndReady" if found.status == "True" else "Unknown"
     return {"type": "HeadPodReady", "status": found.status, "reason": reason, "message": message}
@@ -185,7 +184,10 @@ def head_services(observed: Observed) -> list[Service]:
 
 
 def _head_service(observed: Observed) -> Service | None:
-    return next(iter(head_services(observed)), None)
+    """Ours by name: a user may give Services of their own the same labels."""
+    found = head_services(observed)
+    name = head_service_name(observed.cluster)
+    return next((service for service in found if service.metadata.name == name), found[0] if found else None)
 
 
 def _head_and_endpoints(status: Obj, head: Pod | None, service: Service | None) -> None:

@@ -57,14 +57,14 @@ def create_worker(
     )
 
 
-def delete_worker(pod: Pod, why: str) -> DeletePod:
+def delete_worker(pod: Pod, why: str, *, failed: str = "FailedToDeleteWorkerPod") -> DeletePod:
     namespace = pod.metadata.namespace
     return DeletePod(
         pod,
         EventDraft("Normal", "DeletedWorkerPod", "Delete", f"Deleted worker Pod {namespace}/{{name}}: {why}"),
         EventDraft(
             "Warning",
-            "FailedToDeleteWorkerPod",
+            failed,
             "Delete",
             f"Failed to delete worker Pod {namespace}/{{name}} ({why}): {{error}}",
         ),

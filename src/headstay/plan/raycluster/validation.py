@@ -60,6 +60,7 @@ def _spec(cluster: RayCluster) -> Rules:
     yield from ft_rules(cluster)
     yield from _suspended_groups(cluster)
     yield from _autoscaler(cluster)
+    yield from _history_server(cluster)
     yield from _authentication(cluster)
     yield from _unavailable(cluster)
 
@@ -154,11 +155,15 @@ def _authentication(cluster: RayCluster) -> Rules:
         yield "authOptions: enableK8sTokenAuth and secretName exclude each other"
 
 
+def _history_server(cluster: RayCluster) -> Rules:
+    """Behind a gate that KubeRay 1.7 has off by default, as is all of `_unavailable`; this operator has none of it."""
+    if cluster.spec.get("historyServerOptions") is not None:
+        yield "historyServerOptions is set, but this operator has no history server support; remove the field"
+
+
 def _unavailable(cluster: RayCluster) -> Rules:
-    """Features behind gates that are off by default in KubeRay 1.7 and that this operator does not have."""
-    for field, what in (("historyServerOptions", "history server"), ("networkPolicy", "network policy")):
-        if cluster.spec.get(field) is not None:
-            yield f"{field} is set, but this operator has no {what} support; remove the field"
+    if cluster.spec.get("networkPolicy") is not None:
+        yield "networkPolicy is set, but this operator has no network policy support; remove the field"
     if (cluster.spec.get("tlsOptions") or {}).get("enabled"):
         yield "tlsOptions.enabled is true, but this operator does not make certificates; configure TLS in the templates"
 
