@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +20,7 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry
 
 from headstay import __version__
+from headstay.controllers.keeper_bundle import keeper_bundle
 from headstay.controllers.logs import set_up_logs
 from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         workers=parsed.reconcile_concurrency,
     )
     try:
-        settings = Settings.from_environment(environ)
+        settings = replace(Settings.from_environment(environ), keeper=keeper_bundle())
         config = find_cluster_config(options.kubeconfig, options.context, environ)
         return asyncio.run(_serve(options, settings, config, environ))
     except (ConfigError, ValueError, OSError) as error:

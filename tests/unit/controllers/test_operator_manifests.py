@@ -29,11 +29,11 @@ def rules() -> list[Obj]:
 
 def test_no_permission_reaches_secrets_or_everything() -> None:
     for rule in rules():
-        assert not {"*", "secrets", "configmaps", "pods/exec"} & {
-            *rule["resources"],
-            *rule["apiGroups"],
-            *rule["verbs"],
-        }
+        assert not {"*", "secrets", "pods/exec"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
+
+
+def test_nobody_s_configmaps_are_read() -> None:
+    assert [rule["verbs"] for rule in rules() if "configmaps" in rule["resources"]] == [["create"]]
 
 
 def test_objects_come_in_an_order_that_can_be_applied() -> None:
