@@ -126,25 +126,30 @@ def _preferred(wanted: Environment, found: Sequence[Python]) -> list[Python]:
 
 
 async def _choose(wanted: Environment, preferred: Sequence[Python], found: Sequence[Python]) -> Python:
-    """The first Python for which the requirements can be had at all (asked without downloading them)."""
+    """The first Python for which the requirements can be had at all (uv tells without downloading them)."""
     if not preferred:
         raise InstallError("no CPython was found on this machine")
-    if shutil.which("uv") is None:
-        return preferred[0]
     words: list[str] = []
     for python in preferred:
-        argv = ["uv", "pip", "install", "--dry-run", "--no-progress", "--python", str(python.executable)]
-        argv += ["--break-system-packages", *_only_wheels(wanted.requirements), *wanted.requirements]
         if not wanted.requirements:
             return python
         try:
-            done = await command.run(argv, timeout=_TRY_SECONDS)
+            done = await command.run(_dry_run(python, wanted.requirements), timeout=_TRY_SECONDS)
         except command.CommandTimeoutError as error:
             raise InstallError(f"the package index did not answer: {error}") from error
         if done.code == 0:
             return python
         words.append(done.stderr.decode(errors="replace"))
     raise InstallError(await _explain(wanted, words, found))
+
+
+def _dry_run(python: Python, requirements: Sequence[str]) -> list[str]:
+    wheels = ["--break-system-packages", *_only_wheels(requirements)]
+    if shutil.which("uv"):
+        argv = ["uv", "pip", "install", "--dry-run", "--no-progress", "--python", str(python.executable)]
+        return [*argv, *wheels, *requirements]
+    # pip would fetch every package to say what it would install; the first one is what Pythons differ in.
+    return [str(python.executable), "-m", "pip", "install", "--dry-run", "--no-deps", *wheels, requirements[0]]
 
 
 async def _explain(wanted: Environment, words: Sequence[str], found: Sequence[Python]) -> str:
