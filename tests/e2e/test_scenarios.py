@@ -135,7 +135,40 @@ def wrong_password(environment: dict[str, str]) -> None:
     cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
 
 
-SCENARIOS = [actor_on_the_head, gcs_ft_options, without_fault_tolerance, head_pod_deleted, wrong_password]
+def recovery_in_place(environment: dict[str, str]) -> None:
+    """The GCS dies twice, by either signal, and nothing restarts but the GCS itself."""
+
+    def edit(cluster: Document) -> None:
+        cluster["metadata"]["annotations"]["headstay.io/gcs-recovery"] = "InPlace"
+
+    cluster = Cluster(environment, "in-place")
+    cluster.create(EXTERNAL_REDIS, edit)
+    cluster.wait_ready()
+    cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
+    for count, signal in ((1, "TERM"), (2, "KILL")):
+        before = cluster.in_head("pgrep", "-x", "gcs_server")
+        cluster.in_head("pkill", f"-{signal}", "-x", "gcs_server")
+
+        def revived(before: str = before) -> str:
+            now = cluster.in_head("pgrep", "-x", "gcs_server", check=False)
+            return "" if now.strip().isdigit() and now != before else f"gcs_server is {now!r}, was {before!r}"
+
+        cluster.wait("another GCS is there", revived, timeout=30)
+        assert cluster.increment() == str(count)
+    assert restarts(cluster.pod("head")) == restarts(cluster.pod("worker")) == 0
+    assert "the GCS serves again" in cluster.kubectl("logs", cluster.pod("head")["metadata"]["name"])
+    cluster.kubectl("delete", "raycluster", "--all", "--timeout=120s", timeout=130)
+    assert cluster.redis("DBSIZE") == "0"
+
+
+SCENARIOS = [
+    actor_on_the_head,
+    gcs_ft_options,
+    without_fault_tolerance,
+    head_pod_deleted,
+    wrong_password,
+    recovery_in_place,
+]
 
 
 @pytest.fixture(scope="module")
