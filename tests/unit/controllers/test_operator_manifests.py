@@ -2,14 +2,19 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
+from headstay import __version__
 from headstay.controllers import manifests
 from headstay.controllers.main import main
 from headstay.controllers.merge_patch import merge_patch
 from headstay.model.objects import Obj
 from headstay.plan.raycluster.settings import Settings
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -21,19 +26,39 @@ def logging_as_it_was() -> Iterator[None]:
     root.handlers, root.level = handlers, level
 
 
-def rules() -> list[Obj]:
-    found = [rule for _, obj in manifests.permissions("default") for rule in obj.get("rules", [])]
+def rules(rendering: manifests.Rendering) -> list[Obj]:
+    found = [rule for _, obj in manifests.permissions("default", rendering) for rule in obj.get("rules", [])]
     assert found
     return found
 
 
 def test_no_permission_reaches_secrets_or_everything() -> None:
-    for rule in rules():
-        assert not {"*", "secrets", "pods/exec"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
+    for rule in rules("default"):
+        names = {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
+        assert not {"*", "secrets", "pods/exec", "escalate", "bind", "impersonate"} & names
 
 
-def test_nobody_s_configmaps_are_read() -> None:
-    assert [rule["verbs"] for rule in rules() if "configmaps" in rule["resources"]] == [["create"]]
+def test_redis_access_adds_reading_a_named_secret_and_nothing_else() -> None:
+    added = [rule for rule in rules("up") if rule not in rules("default")]
+    assert added == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((ROOT / "charts" / "headstay" / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    (deployment,) = (obj for _, obj in manifests.rendered("spot", "up") if obj["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == manifests.IMAGE
+    environ = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+    assert environ["HEADSTAY_REDIS_ACCESS"] == "true"
+    assert Settings.from_environment(environ).redis_cleanup
+
+
+def test_the_lease_that_may_be_renewed_is_the_one_that_is_used() -> None:
+    names = [
+        name for rule in rules("default") if "leases" in rule["resources"] for name in rule.get("resourceNames", [])
+    ]
+    assert manifests.LEASE in names
 
 
 def test_objects_come_in_an_order_that_can_be_applied() -> None:

@@ -11,22 +11,22 @@ import yaml
 from headstay.model.objects import Obj
 from headstay.model.ray_crds import crds, raycluster_crd
 
-CONFIG = Path(__file__).parents[3] / "config"
+ROOT = Path(__file__).parents[3]
 
 
 def generated() -> dict[str, str]:
-    spec = importlib.util.spec_from_file_location("config_generate", CONFIG / "generate.py")
+    spec = importlib.util.spec_from_file_location("config_generate", ROOT / "config" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: dict[str, str] = module.files()
+    found: dict[str, str] = module.definitions()
     return found
 
 
-def test_the_files_in_config_are_what_the_generator_writes() -> None:
+def test_the_files_in_config_and_chart_are_what_the_generator_writes() -> None:
     for path, content in generated().items():
-        assert (CONFIG / path).read_text() == content, f"{path} is stale: run python config/generate.py"
+        assert (ROOT / path).read_text() == content, f"{path} is stale: run python config/generate.py"
 
 
 def schemas() -> Iterator[tuple[str, Obj]]:
@@ -158,7 +158,7 @@ def test_printer_columns_are_kuberay_s() -> None:
 
 
 def test_the_samples_carry_what_the_guide_says() -> None:
-    text = (CONFIG / "samples" / "ray-cluster.external-redis.yaml").read_text()
+    text = (ROOT / "config" / "samples" / "ray-cluster.external-redis.yaml").read_text()
     objects = {(found["kind"], found["metadata"]["name"]): found for found in yaml.safe_load_all(text)}
     assert objects["Secret", "redis-password-secret"]["stringData"]["password"] == "5241590000000000"
     assert "requirepass 5241590000000000" in objects["ConfigMap", "redis-config"]["data"]["redis.conf"]

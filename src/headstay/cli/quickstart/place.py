@@ -129,7 +129,7 @@ def _operator_namespaces(kubectl: Kubectl) -> set[str]:
     if not kubectl.items("customresourcedefinitions", "rayclusters.ray.io"):
         raise UserError(
             "this cluster does not know RayClusters",
-            hint="Install the operator first: kubectl apply -k config/operator",
+            hint="Install the operator first: kubectl apply -k config/default",
         )
     found = {
         deployment["metadata"]["namespace"]
@@ -140,7 +140,7 @@ def _operator_namespaces(kubectl: Kubectl) -> set[str]:
     if not found:
         raise UserError(
             "no operator runs in this cluster",
-            hint="Install one (kubectl apply -k config/operator), or run it here: headstay operator",
+            hint="Install one (kubectl apply -k config/default), or run it here: headstay operator",
         )
     return found
 

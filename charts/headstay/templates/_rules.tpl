@@ -1,0 +1,54 @@
+{{/*
+All that the operator may do, and the only place that says it: config/ and `headstay up` are rendered from here
+(`python config/generate.py` after a change). Least privilege: no Secret unless redisAccess.enabled asks for it, and
+of a RayCluster nothing but metadata and status.
+*/}}
+
+{{/* In every namespace it acts in. */}}
+{{- define "headstay.rules.watched" -}}
+- apiGroups: [ray.io]
+  resources: [rayclusters]
+  verbs: [get, list, watch, patch]
+- apiGroups: [ray.io]
+  resources: [rayclusters/status]
+  verbs: [patch]
+# Needed where admission enforces permissions on owner references that block deletion.
+- apiGroups: [ray.io]
+  resources: [rayclusters/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create]
+# The keeper of heads whose GCS recovers in place; nobody's ConfigMaps are read.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- if .Values.redisAccess.enabled }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+{{- end }}
+{{- end }}
+
+{{/* In its own namespace. */}}
+{{- define "headstay.rules.own" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [headstay-operator-leader]
+  verbs: [get, update]
+{{- end }}
