@@ -1,0 +1,121 @@
+"""One process of the operator: the real controllers under a Lease, on a network of its own, that can be killed."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime
+
+from tests.sim.judges import LEASE, Judges
+from tests.sim.network import Network, Weather, Write
+from tests.sim.virtual_time import VirtualLoop, in_process
+
+from headstay.controllers.raycluster import RayClusterController
+from headstay.controllers.recorder import ClusterEvents
+from headstay.local.server.inprocess import InProcessClient
+from headstay.model.objects import ObjectKey
+from headstay.plan.raycluster.settings import Settings
+from headstay.runtime.cache import HasMetadata, version_number
+from headstay.runtime.client import Client
+from headstay.runtime.controller import Result
+from headstay.runtime.events import EventRecorder
+from headstay.runtime.fencing import FencedClient
+from headstay.runtime.lease import LeaderLease, LeadershipLostError
+from headstay.runtime.reflector import Reflector
+
+Build = Callable[[Client, LeaderLease], Client]
+
+
+class Watched(RayClusterController):
+    """The controller, and beside it the judges of its own promises."""
+
+    judges: Judges
+
+    def under(self, judges: Judges) -> "Watched":
+        self.judges = judges
+        self._active: set[ObjectKey] = set()
+        for reflector in self.reflectors():
+            reflector.on_change(self._only_forward)
+        return self
+
+    def reflectors(self) -> list["Reflector[HasMetadata]"]:
+        return [found for found in vars(self).values() if isinstance(found, Reflector)]
+
+    async def reconcile(self, key: ObjectKey) -> Result:
+        if key in self._active:
+            self.judges.complain(f"two workers reconcile {key} at once")
+        self._active.add(key)
+        try:
+            return await super().reconcile(key)
+        finally:
+            self._active.discard(key)
+
+    def _only_forward(self, old: HasMetadata | None, new: HasMetadata | None) -> None:
+        if old is None or new is None:
+            return
+        before, after = (version_number(found.metadata.resource_version) for found in (old, new))
+        if before is not None and after is not None and after < before:
+            self.judges.complain(f"a cache went back from {before} to {after} for {new.metadata.name}")
+
+
+class Process:
+    """A candidate of the name `name`. It dies when it is told to, or when it loses the Lease; the world restarts it."""
+
+    def __init__(
+        self,
+        name: str,
+        server: InProcessClient,
+        weather: Weather,
+        judges: Judges,
+        now: Callable[[], datetime],
+        *,
+        landed: Callable[[Write], bool],
+        settings: Settings,
+        make: type[Watched] = Watched,
+        fence: Build = FencedClient,
+    ) -> None:
+        self.name = name
+        self.ended = asyncio.Event()
+        self.controller: Watched | None = None
+        self._judges = judges
+        self._network = Network(server, name, weather, landed)
+        self._lease = LeaderLease(self._network, "default", LEASE, name, now=now)
+        self._acting = fence(self._network, self._lease)
+        self._settings = settings
+        self._make = make
+        self._now = now
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), name=self.name, context=in_process(self.name))
+
+    def kill(self) -> None:
+        """As SIGKILL: not one more request leaves; what had left lands."""
+        self._network.cut_off = True
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualLoop):
+            loop.thaw(self.name)
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def leads(self) -> bool:
+        return self._lease.holds and not self._network.cut_off
+
+    async def _run(self) -> None:
+        events = EventRecorder(
+            self._network, "raycluster-controller", now=self._now, suffix=lambda: f"{random.getrandbits(64):016x}"
+        )
+        writing = asyncio.create_task(events.run())
+        try:
+            self.controller = self._make(
+                self._acting, ClusterEvents(events), self._settings, now=self._now, workers=2, draw=random.random
+            ).under(self._judges)
+            await self._lease.run(self.controller.run)
+        except LeadershipLostError:
+            pass
+        finally:
+            self._network.cut_off = True
+            writing.cancel()
+            await asyncio.wait({writing})
+            self.ended.set()

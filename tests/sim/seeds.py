@@ -1,0 +1,184 @@
+"""One run for one seed: which flows, which weather, who dies when. `python -m tests.sim.seeds FIRST LAST` runs many."""
+
+import asyncio
+import hashlib
+import logging
+import random
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from tests.sim import virtual_time
+from tests.sim.kubelet import Ending
+from tests.sim.network import Weather
+from tests.sim.virtual_time import VirtualLoop
+from tests.sim.world import Kit, World, cluster, seeded, world
+
+from headstay.model.ray import HEAD, WORKER
+
+MOST_WRITES = 60
+"""Writes of the operator for one thing that happened; beyond it something goes round in circles."""
+
+
+class Outcome(NamedTuple):
+    """`broken` is empty when all went well; `history` digests every change of the store, and when."""
+
+    seed: int
+    broken: list[str]
+    history: str
+    log: list[str]
+
+    def told(self) -> str:
+        return "\n".join([f"seed {self.seed}", *self.broken, "---", *self.log])
+
+
+def run_seed(seed: int, kit: Kit | None = None) -> Outcome:
+    with seeded(seed):
+        return virtual_time.run(_run(seed, kit))
+
+
+async def _run(seed: int, kit: Kit | None) -> Outcome:
+    script = random.Random(seed)
+    weather = _weather(script)
+    kit = kit or Kit(operators=script.choice([1, 1, 2]))
+    async with world(kit, weather) as found:
+        try:
+            await _Script(found, script).play()
+        except Exception:  # noqa: BLE001 a bug of the run is a finding of the seed
+            found.judges.complain(traceback.format_exc())
+        digest = hashlib.sha256(repr(found.history).encode()).hexdigest()
+        return Outcome(seed, list(found.judges.broken), digest, list(found.judges.log))
+
+
+def _weather(script: random.Random) -> Weather:
+    """A few kinds of fault at a time: all at once, nothing would ever happen."""
+    weather = Weather()
+    for name in script.sample(sorted(vars(weather)), k=script.randint(0, 4)):
+        setattr(weather, name, script.choice([0.02, 0.1, 0.3]))
+    if weather.watch_lags:
+        weather.watch_lags = 0.7
+    return weather
+
+
+class _Script:
+    def __init__(self, played_in: World, script: random.Random) -> None:
+        self._world = played_in
+        self._script = script
+        self._standing: set[str] = set()
+        self._acts = 0
+
+    async def play(self) -> None:
+        found, script = self._world, self._script
+        found.restart_after = script.choice([0.5, 2.0, 10.0])
+        found.cleanup = script.choice([Ending(1.0), Ending(1.0), Ending(1.0, 1, "refused"), None])
+        for name in ("a", "b")[: script.choice([1, 1, 2])]:
+            await self._create(name)
+        for _ in range(script.randint(2, 6)):
+            await asyncio.sleep(script.choice([0.0, 0.05, 1.0, 5.0, 30.0]) * script.random())
+            act = script.choice(self._repertoire())
+            found.judges.log.append(f"{asyncio.get_running_loop().time():.3f} user: {act.__name__}")
+            await act(script.choice(["a", "b"]) if len(self._standing) > 1 else "a")
+            self._acts += 1
+        await asyncio.sleep(30.0 * script.random())
+        found.weather.calm()
+        for node in found.nodes:
+            found.kubelet.bring_back(node)
+        if script.random() < 0.3:
+            for name in sorted(self._standing):
+                await self._delete(name)
+        await found.converge(self._standing)
+        if found.judges.own_writes() > MOST_WRITES * (self._acts + 2):
+            found.judges.complain(f"{found.judges.own_writes()} writes for {self._acts} acts")
+
+    def _repertoire(self) -> list[Callable[[str], Awaitable[None]]]:
+        calm = [self._scale, self._suspend, self._upgrade, self._again, self._create_other]
+        hurt = [self._fail_head, self._delete_head, self._crash_head, self._fail_worker, self._lose_node]
+        return [*calm, *hurt, self._kill, self._kill_after_a_write, self._pause]
+
+    async def _create(self, name: str) -> None:
+        script = self._script
+        more = {"upgradeStrategy": {"type": "Recreate"}} if script.random() < 0.5 else {}
+        ft, workers, slices = script.random() < 0.7, script.randint(0, 3), script.choice([0, 0, 1, 2])
+        await self._world.create(name, ft=ft, workers=workers, slices=slices, **more)
+        self._standing.add(name)
+
+    async def _create_other(self, name: str) -> None:
+        if "b" not in self._standing:
+            await self._create("b")
+
+    async def _scale(self, name: str) -> None:
+        await self._world.scale(name, self._script.choice(["w", "w", "m"]), self._script.randint(0, 4))
+
+    async def _suspend(self, name: str) -> None:
+        await self._world.edit(name, suspend=True)
+        if self._script.random() < 0.7:
+            await asyncio.sleep(self._script.choice([0.1, 3.0, 20.0]))
+            await self._world.edit(name, suspend=False)
+
+    async def _upgrade(self, name: str) -> None:
+        shown = self._world.judges.clusters().get(name)
+        if shown is None or shown.spec.get("upgradeStrategy") is None:
+            return
+        spec = cluster(name)["spec"] | {
+            key: shown.spec[key] for key in ("headGroupSpec", "workerGroupSpecs") if key in shown.spec
+        }
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            group["template"]["spec"]["containers"][0]["image"] = f"rayproject/ray:2.{10 + self._acts}.0"
+        await self._world.edit(name, headGroupSpec=spec["headGroupSpec"], workerGroupSpecs=spec["workerGroupSpecs"])
+
+    async def _delete(self, name: str) -> None:
+        self._standing.discard(name)
+        await self._world.delete(name)
+
+    async def _again(self, name: str) -> None:
+        await self._delete(name)
+        if self._script.random() < 0.7 or not self._standing:
+            # The name is free only when the finalizer is gone, at the latest after the deletion timeout.
+            await self._create(name)
+
+    async def _fail_head(self, name: str) -> None:
+        await self._world.fail_pod(name, HEAD)
+
+    async def _delete_head(self, name: str) -> None:
+        await self._world.delete_pod(name, HEAD)
+
+    async def _crash_head(self, name: str) -> None:
+        await self._world.crash_pod(name, HEAD)
+
+    async def _fail_worker(self, name: str) -> None:
+        await self._world.fail_pod(name, WORKER)
+
+    async def _lose_node(self, _: str) -> None:
+        node = self._script.choice(self._world.nodes)
+        self._world.kubelet.lose(node)
+        asyncio.get_running_loop().call_later(self._script.uniform(1, 60), self._world.kubelet.bring_back, node)
+
+    async def _kill(self, _: str) -> None:
+        self._world.kill(self._script.choice(sorted(self._world.operators)))
+
+    async def _kill_after_a_write(self, _: str) -> None:
+        self._world.kill_in(self._script.randint(1, 6))
+
+    async def _pause(self, _: str) -> None:
+        """The leader stops as a whole, as on a machine that swaps, and goes on as if nothing had been."""
+        loop, leader = asyncio.get_running_loop(), self._world.leader
+        if leader is not None and isinstance(loop, VirtualLoop):
+            loop.freeze(leader.name)
+            loop.call_later(self._script.choice([1.0, 12.0, 40.0]), loop.thaw, leader.name)
+
+
+def main(first: int, last: int) -> int:
+    """Runs seeds first..last-1 and prints one line for each that failed."""
+    logging.disable(logging.CRITICAL)
+    failed = 0
+    for seed in range(first, last):
+        outcome = run_seed(seed)
+        if outcome.broken:
+            failed += 1
+            print(f"seed {seed}: {outcome.broken[0]}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(int(sys.argv[1]), int(sys.argv[2])) else 0)
