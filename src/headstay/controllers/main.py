@@ -26,6 +26,7 @@ from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.recorder import ClusterEvents
+from headstay.gcs.cleaning import cleaner_source
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.client import Client
 from headstay.runtime.events import EventRecorder
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         workers=parsed.reconcile_concurrency,
     )
     try:
-        settings = replace(Settings.from_environment(environ), keeper=keeper_bundle())
+        settings = replace(Settings.from_environment(environ), keeper=keeper_bundle(), cleaner_source=cleaner_source())
         config = find_cluster_config(options.kubeconfig, options.context, environ)
         return asyncio.run(_serve(options, settings, config, environ))
     except (ConfigError, ValueError, OSError) as error:

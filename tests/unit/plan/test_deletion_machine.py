@@ -1,5 +1,7 @@
 """Deletion ends, in the right order, whatever the spec says."""
 
+import shlex
+
 import pytest
 from tests.unit.plan.clusters import cluster, created, deleted, env_of, finalizers, ft_cluster, job, plan, pod
 
@@ -207,14 +209,21 @@ def test_the_job_is_the_head_pod_without_what_would_keep_it_alive() -> None:
     assert env["RAY_redis_db_connect_wait_milliseconds"] == "500"
 
 
-def test_the_job_s_python_is_python_and_stays_between_its_quotes() -> None:
-    (action,) = plan(Observed(ft_cluster(deleted_for=1))).actions
+def test_the_job_runs_the_cleaner_s_text_as_it_is() -> None:
+    source = "print('two kinds of \"quotes\"')\n"
+    (action,) = plan(Observed(ft_cluster(deleted_for=1)), Settings(cleaner_source=source)).actions
     assert isinstance(action, Create)
-    text = action.obj["spec"]["template"]["spec"]["containers"][0]["args"][0]
-    pieces = text.split("'")
-    assert len(pieces) == 5, "two texts between single quotes, none of which holds one"
-    for source in pieces[1::2]:
-        compile(source, "cleanup", "exec")
+    script = action.obj["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    assert shlex.split(script.splitlines()[0])[0] == "echo"
+    assert shlex.split(script.partition("\n")[2]) == ["python3", "-c", source]
+
+
+def test_a_job_without_a_cleaner_fails_instead_of_claiming_success() -> None:
+    (action,) = plan(Observed(ft_cluster(deleted_for=1)), Settings()).actions
+    assert isinstance(action, Create)
+    script = action.obj["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    with pytest.raises(SystemExit, match="no key was touched"):
+        exec(shlex.split(script.partition("\n")[2])[2])
 
 
 def test_the_event_about_a_failed_job_carries_its_last_words() -> None:

@@ -14,7 +14,7 @@ from headstay.model.ray import (
     env_entry,
 )
 from headstay.model.ray_names import redis_cleanup_job
-from headstay.plan.raycluster.cleanup_script import COMMAND
+from headstay.plan.raycluster.cleanup_script import clean_command
 from headstay.plan.raycluster.containers import add_env
 from headstay.plan.raycluster.pods import head_pod_base
 from headstay.plan.raycluster.settings import Settings
@@ -32,11 +32,11 @@ def cleanup_job(cluster: RayCluster, settings: Settings) -> Obj:
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         container.pop(probe, None)
     container["command"] = ["/bin/bash", "-c", "--"]
-    container["args"] = [COMMAND]
+    container["args"] = [clean_command(settings.cleaner_source)]
     # A failed attempt's last words become the message of its Pod, where the operator finds them for its Event.
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     container["resources"] = {"requests": dict(_RESOURCES), "limits": dict(_RESOURCES)}
-    # About a minute of attempts to connect; a Redis that is gone must not hold the deletion up for longer.
+    # KubeRay's, for tools that compare the Job. Our cleaner has its own bound, of about a minute too.
     add_env(container, "RAY_redis_db_connect_retries", "120")
     add_env(container, "RAY_redis_db_connect_wait_milliseconds", "500")
     spec["containers"] = [container]

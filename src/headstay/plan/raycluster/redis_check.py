@@ -20,7 +20,7 @@ from headstay.model.ray_names import redis_check_job
 from headstay.model.resource import JOBS
 from headstay.model.timestamps import parse
 from headstay.plan.raycluster.cleanup_job import cleanup_job, reaches_redis
-from headstay.plan.raycluster.cleanup_script import CHECK_COMMAND
+from headstay.plan.raycluster.cleanup_script import check_command
 from headstay.plan.raycluster.containers import add_env
 from headstay.plan.raycluster.identity import uses_redis
 from headstay.plan.raycluster.plan import Create, EventDraft, Observed
@@ -82,7 +82,7 @@ def check_job(cluster: RayCluster, settings: Settings) -> Obj:
         metadata["labels"] |= {NODE_TYPE: REDIS_CHECK}
     job["spec"] |= {"activeDeadlineSeconds": _DEADLINE_SECONDS, "ttlSecondsAfterFinished": _KEPT_SECONDS}
     (container,) = template["spec"]["containers"]
-    container["args"] = [CHECK_COMMAND]
+    container["args"] = [check_command(settings.cleaner_source)]
     add_env(container, "HEADSTAY_REDIS_PATIENCE_S", "10")
     return job
 

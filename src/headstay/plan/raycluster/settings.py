@@ -22,6 +22,7 @@ class Settings:
     version: str = f"headstay-v{__version__}"
     cluster_domain: str = "cluster.local"
     redis_cleanup: bool = True
+    redis_access: bool = False
     cleanup_mode: CleanupMode = "BestEffort"
     init_container_injection: bool = True
     probes_injection: bool = True
@@ -31,6 +32,8 @@ class Settings:
     random_pod_delete: bool = False
     resync_seconds: float = 300
     container_envs: tuple[Obj, ...] = field(default_factory=tuple)
+    cleaner_source: str = field(default="", repr=False)
+    """The text of the Redis cleaner, for the cleanup Job. Whoever runs the operator fills it in."""
     gcs_recovery: GcsRecovery = "RestartHead"
     keeper: str = field(default="", repr=False)
 
@@ -68,6 +71,7 @@ class Settings:
         return cls(
             cluster_domain=environ.get("CLUSTER_DOMAIN") or "cluster.local",
             redis_cleanup=on("ENABLE_GCS_FT_REDIS_CLEANUP"),
+            redis_access=asked("HEADSTAY_REDIS_ACCESS"),
             cleanup_mode=mode,
             init_container_injection=on("ENABLE_INIT_CONTAINER_INJECTION"),
             probes_injection=on("ENABLE_PROBES_INJECTION"),
