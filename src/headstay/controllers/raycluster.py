@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -25,7 +26,10 @@ from headstay.model.ray import (
     CLUSTER,
     GROUP_NAME,
     HEAD,
+    HEADLESS_WORKER_SERVICE,
     NODE_TYPE,
+    ORIGINATED_FROM_CRD,
+    ORIGINATED_FROM_NAME,
     RAYCLUSTERS,
     REDIS_CHECK,
     REDIS_CLEANUP,
@@ -50,6 +54,8 @@ from headstay.runtime.reflector import Reflector
 log = logging.getLogger(__name__)
 
 _BY_CLUSTER = "cluster"
+# Ours carry all that apply. KubeRay's Services for hosts and for Serve lack the first: unseen, they would get twins.
+_SERVICE_SELECTORS = (CLUSTER, f"!{CLUSTER},{HEADLESS_WORKER_SERVICE}", f"!{CLUSTER},{ORIGINATED_FROM_CRD}=RayCluster")
 
 
 class RayClusterController:
@@ -87,14 +93,17 @@ class RayClusterController:
             label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP},{REDIS_CHECK})",
             indexes={_BY_CLUSTER: lambda pod: _index(pod.metadata)},
         )
-        self.services = Reflector(
-            client,
-            SERVICES,
-            Service,
-            namespace=namespace,
-            label_selector=CLUSTER,
-            indexes={_BY_CLUSTER: lambda service: _index(service.metadata)},
-        )
+        self.services = [
+            Reflector(
+                client,
+                SERVICES,
+                Service,
+                namespace=namespace,
+                label_selector=selector,
+                indexes={_BY_CLUSTER: lambda service: map(str, _served_clusters(service.metadata))},
+            )
+            for selector in _SERVICE_SELECTORS
+        ]
         self.ingresses = Reflector(
             client,
             INGRESSES,
@@ -121,7 +130,8 @@ class RayClusterController:
         self.controller.watches(self.clusters, lambda _: ())
         self.clusters.on_change(self._cluster_changed)
         self.controller.watches(self.pods, lambda pod: _cluster_keys(pod.metadata))
-        self.controller.watches(self.services, lambda service: _cluster_keys(service.metadata))
+        for services in self.services:
+            self.controller.watches(services, lambda service: _served_clusters(service.metadata))
         self.controller.watches(self.ingresses, lambda ingress: _cluster_keys(ingress.metadata))
         self.controller.watches(self.jobs, lambda job: _cluster_keys(job.metadata))
 
@@ -130,14 +140,15 @@ class RayClusterController:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.clusters.run(), name="reflector/rayclusters")
             group.create_task(self.pods.run(), name="reflector/pods")
-            group.create_task(self.services.run(), name="reflector/services")
+            for number, services in enumerate(self.services):
+                group.create_task(services.run(), name=f"reflector/services/{number}")
             group.create_task(self.ingresses.run(), name="reflector/ingresses")
             group.create_task(self.jobs.run(), name="reflector/jobs")
             group.create_task(self.controller.run(), name="raycluster-controller")
 
     def unsynced(self) -> list[str]:
         """The resources whose first list is still missing."""
-        reflectors = (self.clusters, self.pods, self.services, self.ingresses, self.jobs)
+        reflectors: list[Reflector[Any]] = [self.clusters, self.pods, *self.services, self.ingresses, self.jobs]
         return [str(reflector.resource) for reflector in reflectors if not reflector.cache.synced.is_set()]
 
     async def reconcile(self, key: ObjectKey) -> Result:
@@ -166,10 +177,12 @@ class RayClusterController:
         index = str(cluster.key)
         pods = sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=_by_age)
         jobs = self.jobs.cache.by_index(_BY_CLUSTER, index)
+        found = (service for reflector in self.services for service in reflector.cache.by_index(_BY_CLUSTER, index))
+        services = {service.metadata.name: service for service in found}
         return Observed(
             cluster,
             pods=tuple(pod for pod in pods if not _is_check(pod.metadata)),
-            services=tuple(self.services.cache.by_index(_BY_CLUSTER, index)),
+            services=tuple(services[name] for name in sorted(services)),
             ingresses=tuple(self.ingresses.cache.by_index(_BY_CLUSTER, index)),
             jobs=tuple(job for job in jobs if not _is_check(job.metadata)),
             check_jobs=tuple(job for job in jobs if _is_check(job.metadata)),
@@ -295,6 +308,13 @@ def _what_matters(cluster: RayCluster) -> tuple[object, ...]:
 def _cluster_keys(metadata: ObjectMeta) -> Iterable[ObjectKey]:
     name = metadata.labels.get(CLUSTER)
     return [ObjectKey(metadata.namespace, name)] if name else []
+
+
+def _served_clusters(metadata: ObjectMeta) -> list[ObjectKey]:
+    labels = metadata.labels
+    made_for = labels.get(ORIGINATED_FROM_NAME) if labels.get(ORIGINATED_FROM_CRD) == "RayCluster" else None
+    names = {labels.get(CLUSTER), labels.get(HEADLESS_WORKER_SERVICE), made_for}
+    return [ObjectKey(metadata.namespace, name) for name in sorted(filter(None, names))]
 
 
 def _index(metadata: ObjectMeta) -> Iterable[str]:

@@ -7,7 +7,7 @@ purpose: a spec that is refused must not keep its object from being deleted.
 from dataclasses import replace
 from datetime import datetime
 
-from headstay.model.ray import REDIS_CLEANUP_FINALIZER
+from headstay.model.ray import HEADLESS_WORKER_SERVICE, REDIS_CLEANUP_FINALIZER
 from headstay.model.resource import SERVICES
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
 from headstay.plan.raycluster.features import unsupported
@@ -96,7 +96,8 @@ def _services(observed: Observed, settings: Settings) -> list[Create]:
     cluster = observed.cluster
     present = {service.metadata.name for service in observed.services}
     wanted = [head_service(cluster, settings)]
-    if needs_headless_worker_service(cluster):
+    has_headless = any(HEADLESS_WORKER_SERVICE in service.metadata.labels for service in observed.services)
+    if needs_headless_worker_service(cluster) and not has_headless:
         wanted.append(headless_service(cluster))
     if wants_serve_service(cluster) and serve_ports(cluster):
         wanted.append(serve_service_for(cluster))

@@ -8,7 +8,7 @@ is still going; that is what keeps a stale cache from making twins.
 
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
-from headstay.model.ray import GROUP_NAME, HEAD, NO_HEAD_RESTART, REPLICA_INDEX, WORKER
+from headstay.model.ray import GROUP_NAME, HEAD, NO_HEAD_RESTART, REPLICA_INDEX, REPLICA_NAME, WORKER
 from headstay.model.resource import PODS
 from headstay.plan.raycluster.in_place import gcs_recovery, keeper_config_map
 from headstay.plan.raycluster.multihost import multihost_step
@@ -76,7 +76,8 @@ def worker_step(observed: Observed, group: Obj, settings: Settings) -> Step:
         doomed = [pod for pod in pods if not observed.terminating(pod)]
         why, failed = f"worker group {name} is suspended", "FailedToDeleteWorkerPodCollection"
         return Step(tuple(delete_worker(pod, why, failed=failed) for pod in doomed))
-    if hosts(group) > 1:
+    # Made without replica names (an older KubeRay), hosts cannot be told apart: such a group is kept Pod by Pod.
+    if hosts(group) > 1 and all(REPLICA_NAME in pod.metadata.labels for pod in pods):
         return multihost_step(observed, group, pods, settings)
     broken = [(pod, is_beyond_repair(pod)) for pod in pods if not observed.terminating(pod)]
     replaced = tuple(delete_worker(pod, why) for pod, why in broken if why)
