@@ -140,6 +140,10 @@ def measure() -> dict[str, Any]:
     return results
 
 
+def machine() -> dict[str, Any]:
+    return {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+
+
 def main() -> None:
     if shutil.which("kubectl") is None:
         raise SystemExit("kubectl is not on PATH; make install puts it there")
@@ -149,9 +153,8 @@ def main() -> None:
         results = measure()
     finally:
         run(HEADSTAY, "down", "--purge", check=False)
-    machine = {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
     target = ROOT / "bench" / "results" / f"{when:%Y-%m-%d-%H%M}.json"
-    target.write_text(json.dumps({"when": when.isoformat(), "machine": machine, "results": results}, indent=2) + "\n")
+    target.write_text(json.dumps({"when": when.isoformat(), "machine": machine(), "results": results}, indent=2) + "\n")
     for name, value in results.items():
         print(f"{name:34} {value}")
     print(f"raw results: {target.relative_to(ROOT)}")
