@@ -5,13 +5,27 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from headstay.controllers.cleanups import Cleanups
+from headstay.controllers.debts import DebtBook
 from headstay.controllers.expectations import Expectations
 from headstay.controllers.recorder import Recorder
+from headstay.controllers.redis_access import RedisAccess
 from headstay.model.errors import StatusError, is_already_exists, is_conflict, is_not_found
 from headstay.model.objects import ObjectKey, key_of
 from headstay.model.ray import RAYCLUSTERS, RayCluster
 from headstay.model.resource import PODS
-from headstay.plan.raycluster.plan import Action, Annotate, Create, DeletePod, EventDraft, SetFinalizers, Update
+from headstay.plan.raycluster.plan import (
+    Action,
+    Annotate,
+    ClaimStorage,
+    CleanRedis,
+    Create,
+    DeletePod,
+    EventDraft,
+    RecordDebt,
+    SetFinalizers,
+    Update,
+)
 from headstay.runtime.client import Client, TransportError
 
 log = logging.getLogger(__name__)
@@ -21,6 +35,7 @@ _SUFFIX_LENGTH = 5
 _LOOK_AGAIN_SECONDS = 1.0
 _NAME_TAKEN_SECONDS = 2.0
 _DISPENSABLE_SECONDS = 60.0
+_NAMESPACE_GOES = "NamespaceTerminating"
 
 
 class Waiting(NamedTuple):
@@ -31,20 +46,34 @@ class Waiting(NamedTuple):
 
 
 class Actor:
-    """`draw` yields numbers in [0, 1) for the random ends of names."""
+    """`draw` yields numbers in [0, 1) for the random ends of names; `cleaned` counts cleanups by outcome."""
 
     def __init__(
-        self, client: Client, recorder: Recorder, expectations: Expectations, draw: Callable[[], float]
+        self,
+        client: Client,
+        recorder: Recorder,
+        expectations: Expectations,
+        draw: Callable[[], float],
+        *,
+        debt_namespace: str = "default",
+        cleaned: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         self._client = client
         self._recorder = recorder
         self._expectations = expectations
         self._draw = draw
         self._refused: dict[ObjectKey, dict[str, str]] = {}
+        self._cleaned = cleaned
+        self._cleanups = Cleanups(RedisAccess(client), DebtBook(client, debt_namespace), self._record)
+
+    def cleanup_refusal(self, cluster: ObjectKey) -> str:
+        """What the cleanup of this cluster was last answered, "" where nothing stood in its way."""
+        return self._cleanups.refusal(cluster)
 
     def forget(self, cluster: ObjectKey) -> None:
         """The cluster is gone from the API."""
         self._refused.pop(cluster, None)
+        self._cleanups.forget(cluster)
 
     async def act(self, cluster: RayCluster, action: Action) -> Waiting | None:
         """Raises what the API says, after recording it where the action has an Event for that."""
@@ -59,7 +88,20 @@ class Actor:
                 await self._set_finalizers(cluster, action)
             case Update():
                 return await self._update(cluster, action)
+            case ClaimStorage():
+                await self._claim(cluster, action)
+            case RecordDebt():
+                await self._cleanups.record(cluster, action)
+            case CleanRedis():
+                return await self._instead(cluster, await self._cleanups.clean(cluster, action))
         return None
+
+    async def _instead(self, cluster: RayCluster, actions: tuple[Action, ...] | None) -> Waiting | None:
+        """Carries `actions` out, if any, and then has no time for what stood after them."""
+        for action in actions or ():
+            if (wait := await self.act(cluster, action)) is not None:
+                return wait
+        return None if actions is None else Waiting(_LOOK_AGAIN_SECONDS, "took another way")
 
     async def _create(self, cluster: RayCluster, action: Create) -> Waiting | None:
         if action.unless:
@@ -88,6 +130,10 @@ class Actor:
             if "generateName" in metadata and not is_already_exists(error):
                 self._refused.setdefault(cluster.key, {})[metadata["generateName"]] = name
             self._record(cluster, action.failed, name, error)
+            if any(cause.reason == _NAMESPACE_GOES for cause in error.causes) and action.doomed:
+                return await self._instead(cluster, action.doomed)
+            if action.patient:
+                self._cleanups.refused(cluster.key, error)
             if action.dispensable:
                 return Waiting(_DISPENSABLE_SECONDS, f"{action.resource.kind} {name} was refused: {error}")
             raise
@@ -153,21 +199,25 @@ class Actor:
             if not is_not_found(error):
                 raise
 
+    async def _claim(self, cluster: RayCluster, action: ClaimStorage) -> None:
+        metadata = {"annotations": action.annotations, "resourceVersion": cluster.metadata.resource_version}
+        await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, {"metadata": metadata})
+
     async def _set_finalizers(self, cluster: RayCluster, action: SetFinalizers) -> None:
         """The Event comes first: with the last finalizer the object may go, and nothing can be said about it then."""
         if action.done is not None:
             self._record(cluster, action.done, cluster.name)
-        patch = {
-            "metadata": {
-                "finalizers": list(action.finalizers) or None,
-                "resourceVersion": cluster.metadata.resource_version,
-            }
-        }
+        metadata = {
+            "finalizers": list(action.finalizers) or None,
+            "resourceVersion": cluster.metadata.resource_version,
+        } | ({"annotations": action.annotations} if action.annotations else {})
         try:
-            await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, patch)
+            await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, {"metadata": metadata})
         except StatusError as error:
             if not is_not_found(error):
                 raise
+        if action.outcome:
+            self._cleaned(action.outcome)
 
     def _record(self, cluster: RayCluster, event: EventDraft, name: str, error: Exception | None = None) -> None:
         note = event.note.replace("{name}", name).replace("{error}", str(error))

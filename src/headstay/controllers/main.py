@@ -20,7 +20,10 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry
 
 from headstay import __version__
+from headstay.controllers.debts import DebtController
+from headstay.controllers.holders import StorageHolders
 from headstay.controllers.keeper_bundle import keeper_bundle
+from headstay.controllers.kuberay import KubeRayWatch
 from headstay.controllers.logs import set_up_logs
 from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
@@ -106,7 +109,8 @@ async def _serve(options: Options, settings: Settings, config: ClusterConfig, en
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(HttpClient(config, allow_insecure=options.insecure, metrics=metrics))
         lease = _lease(options, config, client, environ) if options.leader_election else None
-        operator = Operator(client, lease, settings, options, metrics)
+        debts = environ.get("POD_NAMESPACE") or options.lease_namespace or config.namespace
+        operator = Operator(client, lease, settings, options, metrics, debt_namespace=debts)
         if options.metrics_address:
             host, port = _address(options.metrics_address)
             ready = {"caches": operator.why_not_ready}
@@ -143,7 +147,14 @@ class Operator:
     """All controllers of this process, under one Lease."""
 
     def __init__(
-        self, client: Client, lease: LeaderLease | None, settings: Settings, options: Options, metrics: Metrics
+        self,
+        client: Client,
+        lease: LeaderLease | None,
+        settings: Settings,
+        options: Options,
+        metrics: Metrics,
+        *,
+        debt_namespace: str,
     ) -> None:
         self._lease = lease
         self._events = EventRecorder(client, "raycluster-controller", instance=socket.gethostname())
@@ -152,6 +163,11 @@ class Operator:
         operator_metrics = OperatorMetrics(metrics.registry)
         if lease is not None:
             operator_metrics.watch_lease(LEASE, lambda: lease.holds)
+        namespaces = options.namespaces or ("",)
+        holders = StorageHolders(acting, settings.cluster_domain, namespaces)
+        self._kuberay: KubeRayWatch | None = None
+        if not settings.ignore_kuberay:
+            self._kuberay = KubeRayWatch(client, lambda: datetime.now(UTC), self._look_at_all, namespaces)
         self._controllers = [
             RayClusterController(
                 acting,
@@ -162,9 +178,22 @@ class Operator:
                 workers=options.workers,
                 metrics=metrics,
                 operator_metrics=operator_metrics,
+                debt_namespace=debt_namespace,
+                holders=holders,
+                beside=lambda: self._kuberay.beside if self._kuberay else "",
             )
-            for namespace in options.namespaces or ("",)
+            for namespace in namespaces
         ]
+        self._debts = DebtController(
+            acting,
+            self._events,
+            settings,
+            namespace=debt_namespace,
+            now=lambda: datetime.now(UTC),
+            namespaces=namespaces,
+            metrics=metrics,
+            operator_metrics=operator_metrics,
+        )
 
     async def run(self) -> None:
         events = asyncio.create_task(self._events.run(), name="events")
@@ -180,8 +209,17 @@ class Operator:
     async def _lead(self) -> None:
         """Caches are filled only now: what a standby saw before it led could be older than the last leader's writes."""
         async with asyncio.TaskGroup() as group:
+            if self._kuberay is not None:
+                group.create_task(self._kuberay.run(), name="kuberay")
+                # The first look ends or fails within its call's own bound, and is repeated: until then nothing is done.
+                await self._kuberay.known.wait()
             for controller in self._controllers:
                 group.create_task(controller.run())
+            group.create_task(self._debts.run())
+
+    def _look_at_all(self) -> None:
+        for controller in self._controllers:
+            controller.look_at_all()
 
     def why_not_ready(self) -> str:
         """A standby is ready: it has nothing to do but wait."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from headstay.controllers.actions import Actor, Waiting
 from headstay.controllers.expectations import Expectations
+from headstay.controllers.holders import StorageHolders
 from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.recorder import Recorder
@@ -41,10 +43,11 @@ from headstay.model.ray import (
 )
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.decide import plan_raycluster
-from headstay.plan.raycluster.plan import EventDraft, Observed, Plan
+from headstay.plan.raycluster.plan import EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status
+from headstay.plan.raycluster.writer import has_head, identities_of, shared_identity, wants_holders
 from headstay.runtime.client import Client, TransportError
 from headstay.runtime.controller import Controller, Result
 from headstay.runtime.errors import Transient
@@ -54,6 +57,7 @@ from headstay.runtime.reflector import Reflector
 log = logging.getLogger(__name__)
 
 _BY_CLUSTER = "cluster"
+_BY_STORAGE = "storage"
 # Ours carry all that apply. KubeRay's Services for hosts and for Serve lack the first: unseen, they would get twins.
 _SERVICE_SELECTORS = (CLUSTER, f"!{CLUSTER},{HEADLESS_WORKER_SERVICE}", f"!{CLUSTER},{ORIGINATED_FROM_CRD}=RayCluster")
 
@@ -72,6 +76,9 @@ class RayClusterController:
         workers: int = 1,
         metrics: Metrics | None = None,
         operator_metrics: OperatorMetrics | None = None,
+        debt_namespace: str = "default",
+        holders: StorageHolders | None = None,
+        beside: Callable[[], str] = lambda: "",
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
@@ -79,11 +86,27 @@ class RayClusterController:
         self._settings = settings
         self._now = now
         self._expectations = Expectations()
-        self._actor = Actor(client, recorder, self._expectations, draw)
         self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
         self._heads: dict[ObjectKey, HeadSeen] = {}
         self._metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
-        self.clusters = Reflector(client, RAYCLUSTERS, RayCluster, namespace=namespace)
+        self._actor = Actor(
+            client,
+            recorder,
+            self._expectations,
+            draw,
+            debt_namespace=debt_namespace,
+            cleaned=self._metrics.cleaned,
+        )
+        self._namespace = namespace
+        self._beside = beside
+        self._holders = holders or StorageHolders(client, settings.cluster_domain, (namespace,))
+        self.clusters = Reflector(
+            client,
+            RAYCLUSTERS,
+            RayCluster,
+            namespace=namespace,
+            indexes={_BY_STORAGE: lambda cluster: identities_of(cluster, settings)},
+        )
         self._metrics.watch_clusters(self.clusters.cache.list)
         self.pods = Reflector(
             client,
@@ -151,6 +174,11 @@ class RayClusterController:
         reflectors: list[Reflector[Any]] = [self.clusters, self.pods, *self.services, self.ingresses, self.jobs]
         return [str(reflector.resource) for reflector in reflectors if not reflector.cache.synced.is_set()]
 
+    def look_at_all(self) -> None:
+        """Something changed that concerns every cluster."""
+        for cluster in self.clusters.cache.list():
+            self.controller.enqueue(cluster.key)
+
     async def reconcile(self, key: ObjectKey) -> Result:
         cluster = self.clusters.cache.get(key)
         if cluster is None:
@@ -160,12 +188,15 @@ class RayClusterController:
             self._heads.pop(key, None)
             return Result()
         await self._settle_doubts(key)
-        observed = self._observe(cluster)
+        observed = await self._with_rivals(self._observe(cluster))
         self._count_recoveries(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
             self._tell_once(cluster, event)
+        if cluster.deleting and plan.requeue_after is not None:
+            # Whatever fails from here on, and however far its back-off has grown: a deadline is met in time.
+            self.controller.enqueue_after(key, plan.requeue_after)
         error, wait = await self._act(cluster, plan)
         if plan.status:
             await self._write_status(observed, plan, error)
@@ -189,14 +220,35 @@ class RayClusterController:
             check_pods=tuple(pod for pod in pods if _is_check(pod.metadata)),
             deleting=self._expectations.being_deleted(cluster.key),
             unsettled=self._expectations.unsettled(cluster.key, _monotonic()),
+            refusal=self._actor.cleanup_refusal(cluster.key),
         )
+
+    async def _with_rivals(self, observed: Observed) -> Observed:
+        """Adds who shares the storage namespace: free for a cluster that nobody shares it with."""
+        cluster = observed.cluster
+        if beside := self._beside():
+            return replace(observed, beside=beside)
+        outside: list[RayCluster] = []
+        if shared_identity(cluster, self._settings) and (cluster.deleting or not has_head(observed)):
+            outside = await self._holders.clusters_outside(self._namespace)
+        holders: tuple[Holder, ...] = ()
+        rivals = replace(observed, rivals=(*self._sharers(cluster), *outside))
+        if identity := wants_holders(rivals, self._settings):
+            holders = await self._holders.of(identity)
+        # The caches once more: they may know of somebody by now.
+        return replace(observed, rivals=(*self._sharers(cluster), *outside), holders=holders)
+
+    def _sharers(self, cluster: RayCluster) -> list[RayCluster]:
+        texts = sorted(identities_of(cluster, self._settings))
+        found = (other for text in texts for other in self.clusters.cache.by_index(_BY_STORAGE, text))
+        return list({other.key: other for other in found if other.metadata.uid != cluster.metadata.uid}.values())
 
     async def _act(self, cluster: RayCluster, plan: Plan) -> tuple["_Failed | None", Waiting | None]:
         """Carries the actions out, up to the first that fails or has to wait."""
         for action in plan.actions:
             try:
                 wait = await self._actor.act(cluster, action)
-            except (StatusError, TransportError) as error:
+            except (StatusError, TransportError, Transient) as error:
                 return _Failed(Failure(getattr(action, "failure", ""), str(error)), error), None
             if wait is not None:
                 return None, wait
@@ -273,6 +325,8 @@ class RayClusterController:
         if old is None or new is None or _what_matters(old) != _what_matters(new):
             for cluster in filter(None, (old, new)):
                 self.controller.enqueue(cluster.key)
+                for other in self._sharers(cluster):
+                    self.controller.enqueue(other.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         for pod in (old, new):
@@ -286,7 +340,7 @@ class RayClusterController:
 
 
 class _Failed:
-    def __init__(self, failure: Failure, cause: StatusError | TransportError) -> None:
+    def __init__(self, failure: Failure, cause: StatusError | TransportError | Transient) -> None:
         self.failure = failure
         self.cause = cause
 

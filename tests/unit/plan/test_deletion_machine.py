@@ -7,12 +7,19 @@ from tests.unit.plan.clusters import cluster, created, deleted, env_of, finalize
 
 from headstay.model.ray import REDIS_CLEANUP_FINALIZER
 from headstay.plan.raycluster.cleanup import CLEANUP_BLOCKED, deletion_timeout
-from headstay.plan.raycluster.plan import Create, Observed, SetFinalizers
+from headstay.plan.raycluster.plan import Create, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.settings import Settings
 
 MANDATORY = Settings(cleanup_mode="Mandatory")
 COMPLETE = {"type": "Complete", "status": "True"}
 FAILED = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "no luck"}
+
+
+def release_of(found: Plan) -> SetFinalizers:
+    """The last thing done: what comes before it is in the debts' own tests."""
+    action = found.actions[-1]
+    assert isinstance(action, SetFinalizers)
+    return action
 
 
 def test_the_finalizer_comes_before_any_child() -> None:
@@ -62,14 +69,13 @@ def test_nothing_is_done_while_the_job_runs_but_the_deadline_is_remembered() -> 
 
 def test_a_job_that_succeeded_releases_the_cluster_and_says_nothing() -> None:
     found = plan(Observed(ft_cluster(deleted_for=20), jobs=(job(COMPLETE),)))
-    assert found.actions == (SetFinalizers((), None),)
+    assert found.actions == (SetFinalizers((), None, outcome="succeeded"),)
 
 
 @pytest.mark.parametrize("kind", ["Failed", "FailureTarget"])
 def test_a_job_that_failed_releases_the_cluster_too_and_warns(kind: str) -> None:
     found = plan(Observed(ft_cluster(deleted_for=20), jobs=(job(FAILED | {"type": kind}),)))
-    (action,) = found.actions
-    assert isinstance(action, SetFinalizers)
+    action = release_of(found)
     assert action.done is not None
     assert action.done.type == "Warning"
     assert "864b004c-6305-42e3-ac46-adfa8eb6f752" in action.done.note
@@ -90,8 +96,7 @@ def test_a_job_of_an_earlier_cluster_of_the_same_name_counts_for_nothing() -> No
 def test_the_deadline_comes_before_everything() -> None:
     pods = (pod("head", "head", deleting=True), pod("w"))
     found = plan(Observed(ft_cluster(deleted_for=300), pods=pods))
-    (action,) = found.actions
-    assert isinstance(action, SetFinalizers)
+    action = release_of(found)
     assert action.done is not None
     assert (action.done.reason, action.done.action) == ("ForceDeletedStuckCluster", "Cleanup")
 
@@ -134,8 +139,7 @@ def test_an_object_handed_to_another_manager_is_still_released() -> None:
 def test_what_cannot_be_cleaned_any_more_is_released_with_a_warning(
     observed: Observed, settings: Settings, why: str
 ) -> None:
-    (action,) = plan(observed, settings).actions
-    assert isinstance(action, SetFinalizers)
+    action = release_of(plan(observed, settings))
     assert action.done is not None
     assert action.done.reason == "RedisCleanupIncomplete"
     assert why in action.done.note
@@ -230,8 +234,7 @@ def test_the_event_about_a_failed_job_carries_its_last_words() -> None:
     said = "Connecting\nRedis at redis:6379 refuses to let us in: WRONGPASS invalid username-password pair\n"
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": said}}
     cleaner = pod("cleaner", "redis-cleanup", phase="Failed", container_state=ended)
-    (action,) = plan(Observed(ft_cluster(deleted_for=20), pods=(cleaner,), jobs=(job(FAILED),))).actions
-    assert isinstance(action, SetFinalizers)
+    action = release_of(plan(Observed(ft_cluster(deleted_for=20), pods=(cleaner,), jobs=(job(FAILED),))))
     assert action.done is not None
     assert "WRONGPASS" in action.done.note
     assert "Connecting" not in action.done.note

@@ -1,25 +1,28 @@
 """The deletion of a RayCluster whose keys in Redis are to go with it.
 
-    deadline passed? -- yes --> finalizer off
+    deadline passed? -- yes --> debt, finalizer off
           | no
-    no more to clean? -- yes --> finalizer off
+    keys to be kept? -- yes --> finalizer off
           | no
-    Pods away -> head gone -> Job -> Job ended -> finalizer off, whether it succeeded or failed (BestEffort)
+    no more to clean? -- yes --> debt, finalizer off
+          | no
+    Pods away -> head gone -> cleaned by a Job, or from here -> finalizer off
+                                  | failed, or refused for good: debt, finalizer off (BestEffort)
 
 The deadline counts from deletionTimestamp, comes before everything else, and nothing the spec says can keep the
-machine from running: validation never traps an object. The Job never starts while a head may still write.
-In mode Mandatory there is no deadline, and a failed Job keeps the finalizer on: a condition says how to take it off.
+machine from running: validation never traps an object. Nothing is cleaned while a head may still write. Where keys may
+remain, the debt is written before the finalizer goes; only past the deadline it goes without.
+In mode Mandatory there is no deadline, and a failed cleanup keeps the finalizer: a condition says how to take it off.
 """
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from headstay.model.objects import Obj
 from headstay.model.ray import (
     CLUSTER,
     DELETION_TIMEOUT,
     HEAD,
     NODE_TYPE,
-    REDIS_CLEANUP,
     REDIS_CLEANUP_FINALIZER,
     WORKER,
     Job,
@@ -28,14 +31,29 @@ from headstay.model.ray import (
 )
 from headstay.model.resource import JOBS
 from headstay.model.timestamps import parse
+from headstay.plan.debts import Debt
+from headstay.plan.raycluster import cleanup_words as words
 from headstay.plan.raycluster.cleanup_job import cleanup_job, reaches_redis
-from headstay.plan.raycluster.identity import storage_namespace_env, uses_redis
-from headstay.plan.raycluster.plan import Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
+from headstay.plan.raycluster.cleanup_policy import cleanup_policy
+from headstay.plan.raycluster.identity import uses_redis
+from headstay.plan.raycluster.plan import (
+    Action,
+    CleanRedis,
+    Create,
+    DeletePod,
+    EventDraft,
+    Observed,
+    Plan,
+    RecordDebt,
+    SetFinalizers,
+)
 from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.storage import Storage, owed_storage, storage_of, written_password
 from headstay.plan.raycluster.validation_shapes import group_problems
+from headstay.plan.raycluster.writer import keys_left_to
 
 DEFAULT_TIMEOUT_SECONDS = 300
-CLEANUP_BLOCKED = "headstay.io/RedisCleanupBlocked"
+CLEANUP_BLOCKED = words.CLEANUP_BLOCKED
 
 
 def wants_finalizer(cluster: RayCluster, settings: Settings) -> bool:
@@ -51,60 +69,106 @@ def deletion_timeout(cluster: RayCluster) -> int:
     return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else DEFAULT_TIMEOUT_SECONDS
 
 
+@dataclass(frozen=True)
+class _Deletion:
+    """What the steps ask for. `left` is the time until the deadline in seconds, None where there is none."""
+
+    observed: Observed
+    settings: Settings
+    now: datetime
+    left: float | None
+
+    @property
+    def cluster(self) -> RayCluster:
+        return self.observed.cluster
+
+    @property
+    def overdue(self) -> bool:
+        return self.left is not None and self.left <= 0
+
+
 def plan_deletion(observed: Observed, settings: Settings, now: datetime) -> Plan:
     cluster = observed.cluster
     if not has_finalizer(cluster):
         return Plan("being deleted; nothing of ours holds it", status=False)
-    timeout = deletion_timeout(cluster)
     spent = (now - parse(cluster.metadata.deletion_timestamp or "")).total_seconds()
-    best_effort = settings.cleanup_mode == "BestEffort"
-    if best_effort and spent >= timeout:
-        return _release(
-            cluster,
-            f"the deletion took longer than {timeout} s",
-            EventDraft(
-                "Warning",
-                "ForceDeletedStuckCluster",
-                "Cleanup",
-                f"Removed the Redis cleanup finalizer {timeout} s after the deletion began. "
-                f"Keys of storage namespace {_namespace_text(cluster)} may remain in Redis",
-            ),
-        )
-    plan = _steps(observed, settings)
-    if best_effort and plan.requeue_after is None and not _releases(plan):
-        return Plan(plan.reason, plan.actions, plan.events, timeout - spent, status=plan.status)
-    return plan
+    left = deletion_timeout(cluster) - spent if settings.cleanup_mode == "BestEffort" else None
+    deletion = _Deletion(observed, settings, now, left)
+    if deletion.overdue:
+        return _out_of_time(deletion)
+    # Whatever fails on the way, the deadline is looked at in time.
+    return replace(_steps(deletion), requeue_after=left)
 
 
-def _steps(observed: Observed, settings: Settings) -> Plan:
-    cluster = observed.cluster
+def _out_of_time(deletion: _Deletion) -> Plan:
+    job = _own_job(deletion.observed)
+    if job is not None and _succeeded(job) and not deletion.observed.of_type(HEAD):
+        return _release(deletion.cluster, "the Redis cleanup Job succeeded", outcome="succeeded")
+    timeout = deletion_timeout(deletion.cluster)
+    hindrance = words.hindrance(deletion.observed, job)
+    why = f"the deletion took longer than {timeout} s" + (f" ({hindrance})" if hindrance else "")
+    return _give_up(deletion, why, words.forced(deletion.cluster, timeout, hindrance), outcome="timed_out")
+
+
+def _steps(deletion: _Deletion) -> Plan:
+    cluster, observed, settings = deletion.cluster, deletion.observed, deletion.settings
+    policy = cleanup_policy(cluster, settings)
+    if policy.who == "Retain":
+        return _release(cluster, "its keys are to be kept", words.retained(cluster), outcome="retained")
     if not wants_finalizer(cluster, settings):
         why = "Redis cleanup is switched off" if not settings.redis_cleanup else "GCS fault tolerance is switched off"
-        return _release(cluster, why, _left_behind(cluster, why))
-    ray_pods = (*observed.of_type(HEAD), *observed.of_type(WORKER))
-    doomed = [pod for pod in ray_pods if not observed.terminating(pod)]
-    if doomed:
-        return Plan(
-            "being deleted; deleting its Pods",
-            tuple(
-                DeletePod(
-                    pod,
-                    EventDraft("Normal", "DeletedPod", "Delete", "Deleted Pod {name}: the RayCluster is being deleted"),
-                    EventDraft(
-                        "Warning", "FailedToDeletePodCollection", "Delete", "Failed to delete Pod {name}: {error}"
-                    ),
-                )
-                for pod in doomed
-            ),
-        )
+        return _give_up(deletion, why, outcome="skipped")
+    events = (policy.complaint,) if policy.complaint else ()
+    if pods := _pods_away(observed):
+        return Plan("being deleted; deleting its Pods", pods, events)
     if observed.of_type(HEAD) or "" in observed.unsettled:
-        return Plan("being deleted; waiting for the head Pod to be gone")
-    job = _own_job(observed)
+        return Plan("being deleted; waiting for the head Pod to be gone", events=events)
+    if _own_job(observed) is None and (other := keys_left_to(observed, settings)):
+        why = f"its keys belong to RayCluster {other} by now"
+        return _release(cluster, why, words.left_to(cluster, other), outcome="retained")
+    if policy.who == "Operator" and (storage := storage_of(cluster)) is not None:
+        return _clean_from_here(deletion, storage)
+    return replace(_clean_by_job(deletion), events=events)
+
+
+def _pods_away(observed: Observed) -> tuple[DeletePod, ...]:
+    return tuple(
+        DeletePod(
+            pod,
+            EventDraft("Normal", "DeletedPod", "Delete", "Deleted Pod {name}: the RayCluster is being deleted"),
+            EventDraft("Warning", "FailedToDeletePodCollection", "Delete", "Failed to delete Pod {name}: {error}"),
+        )
+        for pod in (*observed.of_type(HEAD), *observed.of_type(WORKER))
+        if not observed.terminating(pod)
+    )
+
+
+def _clean_by_job(deletion: _Deletion) -> Plan:
+    cluster = deletion.cluster
+    job = _own_job(deletion.observed)
     if job is not None:
-        return _judge(cluster, job, settings, _last_words(observed))
+        return _judge(deletion, job)
     if why := _unusable_template(cluster):
-        return _release(cluster, why, _left_behind(cluster, why))
-    return _start_job(cluster, cleanup_job(cluster, settings))
+        return _give_up(deletion, why, outcome="skipped")
+    return _start_job(deletion)
+
+
+def _clean_from_here(deletion: _Deletion, storage: Storage) -> Plan:
+    """One bounded attempt: what it does not manage is owed, and the debts' own loop goes on with it."""
+    cluster = deletion.cluster
+    release = _release(cluster, "its keys are removed from Redis", outcome="succeeded")
+    best_effort = deletion.left is not None
+    otherwise = _give_up(deletion, "{error}", outcome="failed").actions if best_effort else ()
+    note = f"Removed {{name}} keys of storage namespace {words.namespace_text(cluster)} from Redis"
+    done = EventDraft("Normal", "RedisCleaned", "Cleanup", note)
+    clean = CleanRedis(storage, done, written_password(cluster), otherwise)
+    refusal = deletion.observed.refusal
+    return Plan(
+        "being deleted; the head is gone, removing its keys from Redis",
+        (clean, *release.actions),
+        conditions=(words.blocked(cluster, refusal, None),) if refusal and not best_effort else (),
+        status=bool(refusal) and not best_effort,
+    )
 
 
 def _unusable_template(cluster: RayCluster) -> str:
@@ -116,11 +180,15 @@ def _unusable_template(cluster: RayCluster) -> str:
     return ""
 
 
-def _start_job(cluster: RayCluster, job: Obj) -> Plan:
+def _start_job(deletion: _Deletion) -> Plan:
+    cluster = deletion.cluster
+    job = cleanup_job(cluster, deletion.settings)
     if not reaches_redis(job):
-        why = "the head template does not say where Redis is (RAY_REDIS_ADDRESS)"
-        return _release(cluster, why, _left_behind(cluster, why))
+        return _give_up(
+            deletion, "the head template does not say where Redis is (RAY_REDIS_ADDRESS)", outcome="skipped"
+        )
     name = job["metadata"]["name"]
+    best_effort = deletion.left is not None
     create = Create(
         JOBS,
         job,
@@ -135,8 +203,23 @@ def _start_job(cluster: RayCluster, job: Obj) -> Plan:
         ),
         unless=f"{CLUSTER}={cluster.name},{NODE_TYPE}={HEAD}",
         patient=True,
+        doomed=_without_job(deletion) if best_effort else (),
     )
-    return Plan("being deleted; the head is gone, starting the Redis cleanup Job", (create,))
+    refusal = deletion.observed.refusal
+    return Plan(
+        "being deleted; the head is gone, starting the Redis cleanup Job",
+        (create,),
+        conditions=(words.blocked(cluster, refusal, None),) if refusal and not best_effort else (),
+    )
+
+
+def _without_job(deletion: _Deletion) -> tuple[Action, ...]:
+    """The namespace is being deleted and takes no Job any more: waiting would only hold it up."""
+    storage = storage_of(deletion.cluster)
+    reachable = storage is not None and storage.known
+    if deletion.settings.redis_access and storage is not None and reachable:
+        return _clean_from_here(deletion, storage).actions
+    return _give_up(deletion, "the namespace is being deleted and takes no cleanup Job", outcome="failed").actions
 
 
 def _own_job(observed: Observed) -> Job | None:
@@ -147,65 +230,57 @@ def _own_job(observed: Observed) -> Job | None:
     )
 
 
-def _last_words(observed: Observed) -> str:
-    """The last line that the Job's container said before it failed, as far as its Pod still tells."""
-    for pod in observed.of_type(REDIS_CLEANUP):
-        for status in pod.status.container_statuses:
-            ended = status.state.terminated
-            if ended is not None and ended.exit_code != 0:
-                lines = ended.message.strip().splitlines()
-                return lines[-1][:300] if lines else f"{ended.reason}, exit code {ended.exit_code}"
-    return ""
+def _succeeded(job: Job) -> bool:
+    outcome = job.outcome()
+    return outcome is not None and outcome.type == "Complete"
 
 
-def _judge(cluster: RayCluster, job: Job, settings: Settings, last_words: str) -> Plan:
+def _judge(deletion: _Deletion, job: Job) -> Plan:
     outcome = job.outcome()
     if outcome is None:
         return Plan(f"being deleted; waiting for Job {job.metadata.name}")
     if outcome.type == "Complete":
-        return _release(cluster, "the Redis cleanup Job succeeded", None)
-    why = f"the Redis cleanup Job failed ({last_words or f'{outcome.reason}: {outcome.message}'})"
-    if settings.cleanup_mode == "BestEffort":
-        return _release(cluster, why, _left_behind(cluster, why))
+        return _release(deletion.cluster, "the Redis cleanup Job succeeded", outcome="succeeded")
+    said = words.last_words(deletion.observed) or f"{outcome.reason}: {outcome.message}"
+    why = f"the Redis cleanup Job failed ({said})"
+    if deletion.left is not None:
+        return _give_up(deletion, why, outcome="failed")
     return Plan(
         "being deleted; the Redis cleanup Job failed, and cleanup is mandatory",
-        status=True,
-        conditions=(_blocked(cluster, job, why),),
+        conditions=(words.blocked(deletion.cluster, why, job),),
     )
 
 
-def _blocked(cluster: RayCluster, job: Job, why: str) -> Obj:
-    patch = '[ { "op": "remove", "path": "/metadata/finalizers" } ]'
-    return {
-        "type": CLEANUP_BLOCKED,
-        "status": "True",
-        "reason": "RedisCleanupJobFailed",
-        "message": (
-            f"Keys of storage namespace {_namespace_text(cluster)} remain in Redis: {why}. Repair Redis and delete Job "
-            f"{job.metadata.name} to try again, or remove the keys by hand and then run: "
-            f"kubectl patch rayclusters.ray.io {cluster.name} -n {cluster.namespace} --type json --patch='{patch}'"
+def _give_up(deletion: _Deletion, why: str, event: EventDraft | None = None, *, outcome: str) -> Plan:
+    """Debt first, then the finalizer: a crash in between leaves both, and the debt is written once."""
+    cluster = deletion.cluster
+    release = _release(cluster, why, event or words.left_behind(cluster, why), outcome=outcome)
+    storage = owed_storage(cluster)
+    if storage is None:
+        return release
+    heads = tuple(pod.metadata.uid for pod in deletion.observed.of_type(HEAD))
+    debt = Debt(cluster.namespace, cluster.name, cluster.metadata.uid, storage, why, deletion.now, heads)
+    record = RecordDebt(
+        debt,
+        EventDraft(
+            "Warning",
+            "RedisDebtRecorded",
+            "Cleanup",
+            "What may remain in Redis, and the command that removes it, is in ConfigMap {name}",
         ),
-    }
-
-
-def _release(cluster: RayCluster, why: str, event: EventDraft | None) -> Plan:
-    rest = tuple(name for name in cluster.metadata.finalizers if name != REDIS_CLEANUP_FINALIZER)
-    return Plan(f"being deleted; {why}, removing the finalizer", (SetFinalizers(rest, event),), status=False)
-
-
-def _releases(plan: Plan) -> bool:
-    return any(isinstance(action, SetFinalizers) for action in plan.actions)
-
-
-def _left_behind(cluster: RayCluster, why: str) -> EventDraft:
-    return EventDraft(
-        "Warning",
-        "RedisCleanupIncomplete",
-        "Cleanup",
-        f"Keys of storage namespace {_namespace_text(cluster)} may remain in Redis: {why}",
+        EventDraft(
+            "Warning",
+            "FailedToRecordRedisDebt",
+            "Cleanup",
+            f"ConfigMap {{name}} could not be written: {{error}}. "
+            f"Keys of storage namespace {words.namespace_text(cluster)} may remain in Redis",
+        ),
+        required=not deletion.overdue,
     )
+    return replace(release, actions=(record, *release.actions))
 
 
-def _namespace_text(cluster: RayCluster) -> str:
-    entry = storage_namespace_env(cluster)
-    return f'"{entry["value"]}"' if "value" in entry else "(taken from the head Pod's environment)"
+def _release(cluster: RayCluster, why: str, event: EventDraft | None = None, *, outcome: str) -> Plan:
+    rest = tuple(name for name in cluster.metadata.finalizers if name != REDIS_CLEANUP_FINALIZER)
+    off = SetFinalizers(rest, event, outcome=outcome)
+    return Plan(f"being deleted; {why}, removing the finalizer", (off,), status=False)

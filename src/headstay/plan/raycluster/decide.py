@@ -9,7 +9,9 @@ from datetime import datetime
 
 from headstay.model.ray import HEADLESS_WORKER_SERVICE, REDIS_CLEANUP_FINALIZER
 from headstay.model.resource import SERVICES
+from headstay.plan.raycluster.beside import MANAGED_BY_KUBERAY, stand_aside
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
+from headstay.plan.raycluster.cleanup_policy import policy_complaints
 from headstay.plan.raycluster.features import unsupported
 from headstay.plan.raycluster.in_place import recovery_complaints
 from headstay.plan.raycluster.ingress import ingress_step
@@ -25,12 +27,16 @@ from headstay.plan.raycluster.services import (
     wants_serve_service,
 )
 from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.storage import storage_note
 from headstay.plan.raycluster.upgrade import adopted_heads, outdated_pods
 from headstay.plan.raycluster.validation import validate
+from headstay.plan.raycluster.writer import AGAIN_SECONDS, CONFLICT, claiming, conflict, has_head, standing
 
 
 def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Plan:
     cluster = observed.cluster
+    if observed.beside and cluster.managed_by_us:
+        return stand_aside(observed)
     if cluster.deleting:
         return plan_deletion(observed, settings, now)
     if not cluster.managed_by_us:
@@ -41,16 +47,23 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
         return Plan(refusal.note, events=(refusal,), status=False)
     if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
-        return Plan("adding the Redis cleanup finalizer before any child", (SetFinalizers(finalizers),), status=False)
+        add = SetFinalizers(finalizers, annotations=storage_note(cluster))
+        return Plan("adding the Redis cleanup finalizer before any child", (add,), status=False)
     return _with_ingress(observed, _reconcile(observed, settings), settings)
 
 
 def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:
     """Last, so that an Ingress that is refused costs no Pod; and told of what is not acted on, whatever happens."""
     ingress = ingress_step(observed)
-    complaints = (*unsupported(observed.cluster), *recovery_complaints(observed.cluster, settings))
+    cluster = observed.cluster
+    complaints = (
+        *unsupported(cluster),
+        *recovery_complaints(cluster, settings),
+        *policy_complaints(cluster, settings),
+    )
     events = (*complaints, *plan.events, *filter(None, [ingress.event]))
-    return replace(plan, actions=(*plan.actions, *ingress.actions), events=events)
+    obsolete = (*plan.obsolete, MANAGED_BY_KUBERAY)
+    return replace(plan, actions=(*plan.actions, *ingress.actions), events=events, obsolete=obsolete)
 
 
 def _reconcile(observed: Observed, settings: Settings) -> Plan:
@@ -60,11 +73,26 @@ def _reconcile(observed: Observed, settings: Settings) -> Plan:
         actions += _delete_all(observed, "the RayCluster is being suspended")
         return Plan("being suspended", tuple(actions))
     if cluster.is_true("RayClusterSuspended") or cluster.spec.get("suspend"):
-        return Plan("suspended", tuple(actions))
+        return Plan("suspended", tuple(actions), obsolete=(CONFLICT,))
     if why := outdated_pods(observed, settings):
         actions += _delete_all(observed, why)
         return Plan(why, tuple(actions), incomplete=why)
     actions += adopted_heads(observed, settings)
+    place = standing(observed, settings)
+    if place.claim is not None:
+        # Alone in its pass: the next begins with a cache that shows the claim, and with it all that came before it.
+        return Plan("claiming its storage namespace", (*actions, claiming(cluster, place.claim)), status=False)
+    found = conflict(observed, place.rival, settings) if place.rival else None
+    if found and not has_head(observed):
+        return Plan(
+            found[1].note,
+            tuple(actions),
+            events=(found[1],),
+            requeue_after=AGAIN_SECONDS,
+            incomplete=found[1].note,
+            conditions=(found[0],),
+            obsolete=(REDIS_REACHABLE,),
+        )
     reasons: list[str] = []
     head = head_step(observed, settings)
     steps = [head]
@@ -83,11 +111,11 @@ def _reconcile(observed: Observed, settings: Settings) -> Plan:
     return Plan(
         "; ".join(reasons) or "as it should be",
         tuple(actions),
-        events=(check.event,) if check.event else (),
+        events=tuple(filter(None, (check.event, found and found[1]))),
         requeue_after=settings.resync_seconds,
         incomplete=stopped,
-        conditions=(check.condition,) if check.condition else (),
-        obsolete=() if check.holds else (REDIS_REACHABLE,),
+        conditions=tuple(filter(None, (check.condition, found and found[0]))),
+        obsolete=(*(() if check.holds else (REDIS_REACHABLE,)), *(() if found else (CONFLICT,))),
     )
 
 

@@ -4,9 +4,20 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from headstay.model.meta import ObjectMeta, Pod
-from headstay.model.objects import Obj
+from headstay.model.objects import Obj, ObjectKey
 from headstay.model.ray import NODE_TYPE, Ingress, Job, RayCluster, Service
 from headstay.model.resource import Resource
+from headstay.plan.debts import Debt
+from headstay.plan.raycluster.storage import Storage
+
+
+class Holder(NamedTuple):
+    """What may still touch the keys of a storage namespace: a head Pod, a cleanup that has not ended."""
+
+    what: str
+    key: ObjectKey
+    cluster_uid: str
+    head: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,14 @@ class Observed:
     check_pods: tuple[Pod, ...] = ()
     deleting: frozenset[str] = frozenset()
     unsettled: frozenset[str] = frozenset()
+    refusal: str = ""
+    """What the cleanup was last answered, by the API or by Redis, as far as this process remembers."""
+    rivals: tuple[RayCluster, ...] = ()
+    """Other RayClusters that want or have claimed the same storage namespace, or the one this cluster has claimed."""
+    holders: tuple[Holder, ...] = ()
+    """Asked of the API itself, and only where `writer.wants_holders` says so."""
+    beside: str = ""
+    """The KubeRay operator that acts on the same objects, or ""."""
 
     def of_type(self, node_type: str) -> list[Pod]:
         return [pod for pod in self.pods if pod.metadata.labels.get(NODE_TYPE) == node_type]
@@ -53,7 +72,8 @@ class Create:
     `failure` becomes the reason of condition ReplicaFailure. With `patient`, a name that is taken is waited for: what
     has it belongs to an earlier cluster and is about to be collected. A `dispensable` object that
     is refused is told of and tried again later; the pass does not fail for it. With `name_is_content`, a name that is
-    taken is taken by the very same object.
+    taken is taken by the very same object. Where the API refuses because the namespace is being deleted, which is
+    for good, `doomed` is done instead.
     """
 
     resource: Resource
@@ -66,6 +86,7 @@ class Create:
     patient: bool = False
     dispensable: bool = False
     name_is_content: bool = False
+    doomed: "tuple[Action, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -89,10 +110,48 @@ class DeletePod:
 
 @dataclass(frozen=True)
 class SetFinalizers:
-    """Replaces the cluster's finalizers, if it is still the version that was observed."""
+    """Replaces the cluster's finalizers, if it is still the version that was observed.
+
+    `annotations` are written with them. `outcome` is what a cleanup that ends with this counts as in the metrics.
+    """
 
     finalizers: tuple[str, ...]
     done: EventDraft | None = None
+    annotations: dict[str, str] = field(default_factory=dict)
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class ClaimStorage:
+    """Sets or removes (None) annotations of the cluster, if it is still the version that was observed."""
+
+    annotations: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class RecordDebt:
+    """Writes down that keys may remain, if it is not written yet. `{error}` in the debt's reason is filled in.
+
+    Where it cannot be written, what comes after it has to wait, unless it is not `required` any more.
+    """
+
+    debt: Debt
+    recorded: EventDraft
+    failed: EventDraft
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class CleanRedis:
+    """Removes the keys from here. Where that fails, `otherwise` is done in place of all that comes after.
+
+    The password is the one that the spec holds in plain text; others are read from their Secret.
+    """
+
+    storage: Storage
+    done: EventDraft
+    password: str = field(default="", repr=False)
+    otherwise: "tuple[Action, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +162,7 @@ class Annotate:
     annotations: dict[str, str]
 
 
-Action: TypeAlias = Annotate | Create | DeletePod | SetFinalizers | Update
+Action: TypeAlias = Annotate | ClaimStorage | CleanRedis | Create | DeletePod | RecordDebt | SetFinalizers | Update
 
 
 @dataclass(frozen=True)
@@ -111,7 +170,8 @@ class Plan:
     """`incomplete` says why the cluster is not as it should be even if every action succeeds, or is empty.
 
     `status` is False where KubeRay leaves the status alone (an invalid spec, a finalizer just added). `conditions`
-    are set on top of what the status says by itself, `obsolete` are the types to remove.
+    are set on top of what the status says by itself, `obsolete` are the types to remove. With `conditions_only`
+    nothing else of the status is touched.
     """
 
     reason: str
@@ -122,3 +182,4 @@ class Plan:
     status: bool = True
     conditions: tuple[Obj, ...] = field(default_factory=tuple)
     obsolete: tuple[str, ...] = ()
+    conditions_only: bool = False

@@ -30,6 +30,7 @@ class Settings:
     deterministic_head_pod_name: bool = False
     login_shell: bool = False
     random_pod_delete: bool = False
+    ignore_kuberay: bool = False
     resync_seconds: float = 300
     container_envs: tuple[Obj, ...] = field(default_factory=tuple)
     cleaner_source: str = field(default="", repr=False)
@@ -79,6 +80,7 @@ class Settings:
             deterministic_head_pod_name=asked("ENABLE_DETERMINISTIC_HEAD_POD_NAME"),
             login_shell=asked("ENABLE_LOGIN_SHELL"),
             random_pod_delete=asked("ENABLE_RANDOM_POD_DELETE"),
+            ignore_kuberay=asked("HEADSTAY_IGNORE_KUBERAY"),
             resync_seconds=resync_seconds,
             gcs_recovery=recovery,
         )

@@ -33,6 +33,10 @@ def next_status(observed: Observed, plan: Plan, failure: Failure | None, now: da
     cluster = observed.cluster
     status = deepcopy(cluster.status)
     conditions: list[Obj] = status.setdefault("conditions", [])
+    if plan.conditions_only:
+        for condition in plan.conditions:
+            set_condition(conditions, condition, now)
+        return status
     _replica_failure(conditions, plan, failure, now)
     _counts(status, observed)
     complete = failure is None and not plan.incomplete

@@ -1,0 +1,31 @@
+"""Living RayClusters that use a storage namespace which another one left behind."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headstay.model.ray import RayCluster
+from headstay.plan.raycluster.identity import storage_identity, storage_namespace_env, uses_redis
+from headstay.plan.raycluster.storage import Storage
+
+
+class Takers(NamedTuple):
+    """Their names with namespaces. Of `doubtful` ones the spec does not tell which Redis or namespace they use."""
+
+    certain: tuple[str, ...]
+    doubtful: tuple[str, ...]
+
+
+def takers_of(storage: Storage, clusters: Iterable[RayCluster]) -> Takers:
+    """A cluster that is being deleted counts as doubtful: it cleans up after itself, and may still write."""
+    wanted = storage.identity()
+    certain: list[str] = []
+    doubtful: list[str] = []
+    for cluster in clusters:
+        if not uses_redis(cluster):
+            continue
+        identity = storage_identity(cluster)
+        if identity is not None and (identity.host, identity.port, identity.namespace) == wanted[:3]:
+            (doubtful if cluster.deleting else certain).append(str(cluster.key))
+        elif identity is None and storage_namespace_env(cluster).get("value", storage.namespace) == storage.namespace:
+            doubtful.append(str(cluster.key))
+    return Takers(tuple(certain), tuple(doubtful))
