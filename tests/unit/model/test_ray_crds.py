@@ -155,6 +155,11 @@ def test_printer_columns_are_kuberay_s() -> None:
         "status",
         "age",
     ]
+    assert [column["name"] for column in columns if column.get("priority")] == [
+        "tpus",
+        "head pod IP",
+        "head service IP",
+    ]
 
 
 def test_the_samples_carry_what_the_guide_says() -> None:

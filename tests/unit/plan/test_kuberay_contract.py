@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from tests.unit.plan.clusters import (
     FT,
+    UID,
     cluster,
     created,
     deleted,
     env_of,
+    finalizers,
     ft_cluster,
     group,
     head_svc,
@@ -19,7 +21,7 @@ from tests.unit.plan.clusters import (
 )
 
 from headstay.model.objects import Obj
-from headstay.model.ray import RayCluster
+from headstay.model.ray import REDIS_CLEANUP_FINALIZER, RayCluster
 from headstay.plan.raycluster.plan import Create, DeletePod, EventDraft, Observed, Plan
 from headstay.plan.raycluster.pods import head_pod, worker_pod
 from headstay.plan.raycluster.recreate import spec_hash
@@ -116,6 +118,12 @@ def test_the_port_of_the_start_parameters_is_the_gcs_s_everywhere() -> None:
     assert "--port=6380" in start(head(of))
 
 
+def test_absent_start_parameters_mean_none() -> None:
+    of = cluster(head={"rayStartParams": None}, groups=[group(rayStartParams=None)])
+    assert start(head(of)).startswith("ray start --head --block")
+    assert start(worker(of)).startswith("ray start --address=")
+
+
 def test_what_the_user_says_of_address_and_port_stays() -> None:
     env = env_of(ray(head(cluster(head=with_head_env(RAY_ADDRESS="mine:1", RAY_PORT="1")))))
     assert (env["RAY_ADDRESS"], env["RAY_PORT"]) == ("mine:1", "1")
@@ -134,6 +142,17 @@ def test_default_variables_of_the_operator_give_way_to_the_user_s() -> None:
     assert (env["MINE"], env["OTHER"]) == ("mine", "1")
 
 
+def test_identity_variables_come_from_the_pod_s_own_fields() -> None:
+    env = env_of(ray(head(cluster())))
+    paths = {name: env[name]["fieldRef"]["fieldPath"] for name in env if isinstance(env[name], dict)}
+    assert paths == {
+        "RAY_CLUSTER_NAME": "metadata.labels['ray.io/cluster']",
+        "RAY_CLUSTER_NAMESPACE": "metadata.namespace",
+        "RAY_CLOUD_INSTANCE_ID": "metadata.name",
+        "RAY_NODE_TYPE_NAME": "metadata.labels['ray.io/group']",
+    }
+
+
 def test_init_containers_learn_where_the_head_is_on_both_kinds_of_pods() -> None:
     template = {"spec": {"containers": [{"name": "r"}], "initContainers": [{"name": "mine"}]}}
     of = cluster(head={"template": template}, groups=[group(template=deepcopy(template))])
@@ -145,6 +164,26 @@ def test_a_metrics_port_is_declared_unless_there_is_one() -> None:
     assert {"name": "metrics", "containerPort": 8080} in ray(head(cluster()))["ports"]
     mine = [{"name": "metrics", "containerPort": 1}]
     assert ray(head(cluster(head={"template": head_template(ports=mine)})))["ports"] == mine
+
+
+def test_flags_that_are_false_are_dropped_but_for_those_with_a_value() -> None:
+    params = {"log-color": "false", "include-log-monitor": "true", "disable-usage-stats": "false", "head": "true"}
+    words = start(head(cluster(head={"rayStartParams": params}))).split()
+    assert {"--log-color=false", "--include-log-monitor=true", "--head"} <= set(words)
+    assert not any(word.startswith("--disable-usage-stats") for word in words)
+    assert words[3:] == sorted(words[3:])
+
+
+def test_what_the_parameters_say_of_resources_is_not_measured_again() -> None:
+    resources = {"limits": {"cpu": "4", "memory": "4Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}
+    template = head_template(resources=resources)
+    assert "--num-cpus=4" in start(head(cluster(head={"template": template})))
+    told = start(head(cluster(head={"template": template, "rayStartParams": {"num-cpus": "0"}})))
+    assert "--num-cpus=0" in told
+    requested = head_template(resources={"requests": {"cpu": "1500m", "memory": "1Gi"}})
+    measured = start(head(cluster(head={"template": requested})))
+    assert "--num-cpus=2" in measured
+    assert "--memory" not in measured
 
 
 def test_probes_follow_the_ports_of_the_start_parameters() -> None:
@@ -347,6 +386,28 @@ def test_switches_that_are_off_need_no_word() -> None:
 # --- Services -----------------------------------------------------------------------------------------------------
 
 
+def services_of(of: RayCluster) -> dict[str, Obj]:
+    made = [action.obj for action in plan(Observed(of)).actions if isinstance(action, Create)]
+    return {found["metadata"]["name"]: found for found in made if found["kind"] == "Service"}
+
+
+def test_labels_of_services_say_where_they_come_from() -> None:
+    of = cluster(annotations={"ray.io/enable-serve-service": "true"}, groups=[group(numOfHosts=2)])
+    labels = {name: found["metadata"]["labels"] for name, found in services_of(of).items()}
+    assert labels["raycluster-headless"]["ray.io/headless-worker-svc"] == "raycluster"
+    serve = labels["raycluster-serve-svc"]
+    assert (serve["ray.io/originated-from-cr-name"], serve["ray.io/originated-from-crd"]) == (
+        "raycluster",
+        "RayCluster",
+    )
+
+
+def test_ports_of_the_head_service_are_sorted_and_say_their_protocol() -> None:
+    ports = services_of(cluster())["raycluster-head-svc"]["spec"]["ports"]
+    assert [port["name"] for port in ports] == ["client", "dashboard", "gcs-server", "metrics", "serve"]
+    assert {port["appProtocol"] for port in ports} == {"tcp"}
+
+
 def test_without_a_serve_port_there_is_no_serve_service() -> None:
     ports = [{"name": "serve-a", "containerPort": 1}, {"name": "x", "containerPort": 2}]
     annotations = {"ray.io/enable-serve-service": "true"}
@@ -453,3 +514,52 @@ def test_failed_creations_have_kuberay_s_reasons() -> None:
     found = plan(Observed(cluster()))
     reasons = [action.failure for action in found.actions if isinstance(action, Create)]
     assert reasons == ["", "FailedCreateHeadPod", "FailedCreateWorkerPod"]
+
+
+def test_the_event_of_a_job_is_kuberay_s() -> None:
+    found = plan(Observed(ft_cluster(deleted_for=1)))
+    assert told(found) == pair("Create", "RedisCleanupJob")
+
+
+# --- deletion -----------------------------------------------------------------------------------------------------
+
+
+def test_a_stale_finalizer_of_a_rocksdb_cluster_is_removed() -> None:
+    of = cluster(gcsFaultToleranceOptions={"backend": "rocksdb"}, finalizers=(REDIS_CLEANUP_FINALIZER,), deleted_for=1)
+    assert finalizers(plan(Observed(of))) == ()
+
+
+def test_a_suspension_touches_no_key() -> None:
+    of = ft_cluster(suspend=True, status={"conditions": [{"type": "RayClusterSuspending", "status": "True"}]})
+    found = plan(Observed(of, pods=(HEAD, pod("w"))))
+    assert (deleted(found), created(found)) == (["head", "w"], ["Service"])
+    assert finalizers(found) is None
+
+
+def test_a_recreated_head_keeps_its_namespace() -> None:
+    before = env_of(ray(head(ft_cluster())))["RAY_external_storage_namespace"]
+    after = env_of(ray(head(ft_cluster(rayVersion="2.60.0"))))["RAY_external_storage_namespace"]
+    assert before == after == UID
+
+
+# --- the operator's environment -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("ENABLE_INIT_CONTAINER_INJECTION", "False", "init_container_injection", False),
+        ("ENABLE_PROBES_INJECTION", "false", "probes_injection", False),
+        ("ENABLE_GCS_FT_REDIS_CLEANUP", "FALSE", "redis_cleanup", False),
+        ("ENABLE_GCS_FT_REDIS_CLEANUP", "0", "redis_cleanup", True),
+        ("ENABLE_RAY_HEAD_CLUSTER_IP_SERVICE", "True", "head_cluster_ip_service", True),
+        ("ENABLE_DETERMINISTIC_HEAD_POD_NAME", "true", "deterministic_head_pod_name", True),
+        ("ENABLE_LOGIN_SHELL", "true", "login_shell", True),
+        ("ENABLE_RANDOM_POD_DELETE", "true", "random_pod_delete", True),
+        ("ENABLE_RANDOM_POD_DELETE", "1", "random_pod_delete", False),
+        ("CLUSTER_DOMAIN", "corp", "cluster_domain", "corp"),
+        ("RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", "60", "resync_seconds", 60),
+    ],
+)
+def test_every_switch_of_kuberay_s_is_read(variable: str, text: str, field: str, value: object) -> None:
+    assert getattr(Settings.from_environment({variable: text}), field) == value

@@ -205,7 +205,8 @@ def test_a_worker_waits_for_the_gcs_with_the_user_s_settings_and_none_of_ours() 
         field: container[field] for field in ("image", "imagePullPolicy", "securityContext", "volumeMounts")
     }
     assert names(wait) == ["RAY_USE_TLS", "FQ_RAY_IP", "RAY_IP"]
-    assert f"ray health-check --address {FQDN}:6379" in wait["args"][0]
+    assert f"ray health-check --address {FQDN}:6379 > /dev/null" in wait["args"][0]
+    assert all(words in wait["args"][0] for words in ("SECONDS <= 120", "sleep 5"))
     assert wait["resources"] == {kind: {"cpu": "200m", "memory": "256Mi"} for kind in ("requests", "limits")}
     assert names(mine) == ["FQ_RAY_IP", "RAY_IP"]
 
