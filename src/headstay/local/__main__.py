@@ -58,6 +58,7 @@ async def _control_plane(config: LocalConfig) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await plane.serve(LOOPBACK)
     await plane.start()
+    _settle_garbage_collector()
     work = asyncio.create_task(plane.run())
     await asyncio.wait({work, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
     if work.done():

@@ -21,6 +21,8 @@ from headstay.runtime.controller import Controller, Result
 from headstay.runtime.views import Document
 
 BY_SERVICE = "service"
+BY_LABEL = "label"
+BY_SELECTOR = "selector"
 API = ObjectKey("default", "kubernetes")
 _OURS = frozenset({plan.SLICES_MANAGER, plan.MIRROR_MANAGER})
 
@@ -28,6 +30,22 @@ _OURS = frozenset({plan.SLICES_MANAGER, plan.MIRROR_MANAGER})
 def _service_of(found: Document) -> list[str]:
     name = found.metadata.labels.get(SERVICE_NAME_LABEL)
     return [str(ObjectKey(found.metadata.namespace, name))] if name else []
+
+
+def _labels_of(pod: Pod) -> list[str]:
+    return [_pair(pod.metadata.namespace, *label) for label in pod.metadata.labels.items()]
+
+
+def _selector_of(service: Service) -> list[str]:
+    """One pair of the selector: whoever is selected has it. The longest value tells the most, so few have it."""
+    selector = service.spec.selector or {}
+    if not plan.is_selected(service):
+        return []
+    return [_pair(service.metadata.namespace, *max(selector.items(), key=lambda pair: (len(pair[1]), pair)))]
+
+
+def _pair(namespace: str, key: str, value: str) -> str:
+    return f"{namespace}/{key}={value}"
 
 
 def is_ending(error: StatusError) -> bool:
@@ -39,8 +57,8 @@ class EndpointsController:
     def __init__(self, config: LocalConfig, client: Client, informers: Informers) -> None:
         self._config = config
         self._client = client
-        self._services = informers.of(SERVICES, Service)
-        self._pods = informers.of(PODS, Pod)
+        self._services = informers.of(SERVICES, Service, {BY_SELECTOR: _selector_of})
+        self._pods = informers.of(PODS, Pod, {BY_LABEL: _labels_of})
         self._slices = informers.of(ENDPOINT_SLICES, Document, {BY_SERVICE: _service_of})
         self._endpoints = informers.of(ENDPOINTS, Document)
         self._controller: Controller[ObjectKey] = Controller("endpoints", self._reconcile)
@@ -58,7 +76,8 @@ class EndpointsController:
         meta = pod.metadata
         return [
             ObjectKey(meta.namespace, service.metadata.name)
-            for service in self._services.cache.list(meta.namespace)
+            for pair in _labels_of(pod)
+            for service in self._services.cache.by_index(BY_SELECTOR, pair)
             if plan.selects(service, meta.labels)
         ]
 
@@ -75,7 +94,7 @@ class EndpointsController:
             if service is None:
                 await self._remove_all(key)
             elif plan.is_selected(service):
-                pods = self._pods.cache.list(key.namespace)
+                pods = [pod for pair in _selector_of(service) for pod in self._pods.cache.by_index(BY_LABEL, pair)]
                 await self._write_slices(key, plan.wanted_slices(service, pods), plan.SLICES_MANAGER)
                 await self._write(ENDPOINTS, plan.wanted_endpoints(service, pods), self._endpoints.cache.get(key))
             elif (endpoints := self._endpoints.cache.get(key)) is not None:

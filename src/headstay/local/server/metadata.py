@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal
 
 from headstay.model.errors import Cause
@@ -57,6 +58,7 @@ _RULES: dict[tuple[str, str], NameRule] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def is_subdomain(name: str) -> bool:
     return len(name) <= 253 and re.fullmatch(_SUBDOMAIN, name) is not None
 
