@@ -167,9 +167,9 @@ class Redis:
         except UnicodeError:
             raise RedisRefusedError(f"The Redis address is no host name: {endpoint}") from None
         try:
-            plain.settimeout(_REPLY_SECONDS)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = _secured(plain, context, endpoint, target) if context else plain
+            self._socket.settimeout(_REPLY_SECONDS)
         except BaseException:
             plain.close()
             raise
@@ -258,6 +258,8 @@ def _secured(plain: socket.socket, context: ssl.SSLContext, endpoint: Endpoint, 
             f"The certificate of Redis at {endpoint} is not trusted ({error.verify_message}): "
             "set RAY_REDIS_CA_CERT to its CA, and RAY_REDIS_SERVER_NAME to a name in the certificate or not at all"
         ) from None
+    except OSError as error:
+        raise ConnectionError(f"no TLS there ({error}); does it want redis:// instead of rediss://?") from None
 
 
 class Attempts:
@@ -266,29 +268,30 @@ class Attempts:
     def __init__(self, patience: float, seconds: float, stopped: Callable[[], bool], tell: Tell) -> None:
         self._patience, self._stopped, self._tell = patience, stopped, tell
         self._end = time.monotonic() + seconds
-        self._told, self._pause = "", 0.1
         self.progress()
+
+    def progress(self) -> None:
+        self._give_up = time.monotonic() + self._patience
+        self._why, self._pause = "", 0.1
 
     @property
     def half_spent(self) -> bool:
         return self._give_up - time.monotonic() < self._patience / 2
 
-    def progress(self) -> None:
-        self._give_up = time.monotonic() + self._patience
-
     def check(self) -> None:
         if self._stopped():
             raise RedisUnreachableError("The clean-up was stopped before its end")
-        if time.monotonic() >= self._end:
-            raise RedisUnreachableError("The clean-up ran out of time before its end; it goes on where it is run again")
+        now = time.monotonic()
+        if self._why and now >= min(self._give_up, self._end):
+            raise RedisUnreachableError(self._why)
+        if now >= self._end:
+            raise RedisUnreachableError("The clean-up ran out of time before its end; run again, it goes on")
 
     def wait(self, why: str) -> None:
-        self.check()
-        if time.monotonic() >= min(self._give_up, self._end):
-            raise RedisUnreachableError(why)
-        if why != self._told:
-            self._told = why
+        if why != self._why:
+            self._why = why
             self._tell(f"Waiting: {why}")
+        self.check()
         time.sleep(self._pause)
         self._pause = min(1.0, self._pause * 2)
 
@@ -359,6 +362,11 @@ def _refusal(redis: Redis, command: str, error: ReplyError) -> Exception:
         return RedisRefusedError(
             f"{where} does not allow user {user} the command {command}, which the clean-up needs. "
             f"Allow it with: ACL SETUSER {user} +{command.lower()} (Redis says: {error})"
+        )
+    if error.says("NOPERM"):
+        return RedisRefusedError(
+            f"{where} does not allow user {user} the keys of this storage namespace. "
+            f"Allow Ray's keys with: ACL SETUSER {user} ~RAY* (Redis says: {error})"
         )
     return RedisRefusedError(f"{where} refuses {command} to user {user}: {error}")
 
