@@ -37,7 +37,8 @@ def definitions() -> dict[str, str]:
         name = f"ray.io_{crd['spec']['names']['plural']}.yaml"
         names.append(name)
         text = _text("src/headstay/model/ray_schema*.py", crd)
-        found |= {f"config/crd/{name}": text, f"charts/headstay/crds/{name}": text}
+        # Helm 3 prints the files one after another without a separator between them.
+        found |= {f"config/crd/{name}": text, f"charts/headstay/crds/{name}": f"---\n{text}"}
     found["config/crd/kustomization.yaml"] = _text("config/generate.py", _kustomization(names))
     return found
 

@@ -35,6 +35,11 @@ of a RayCluster nothing but metadata and status.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Whether a KubeRay operator leads: it renews this Lease. Looked for by name alone.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [ray-operator-leader]
+  verbs: [get, list]
 {{- if .Values.redisAccess.enabled }}
 - apiGroups: [""]
   resources: [secrets]
@@ -51,4 +56,8 @@ of a RayCluster nothing but metadata and status.
   resources: [leases]
   resourceNames: [headstay-operator-leader]
   verbs: [get, update]
+# Debts: what may be left in Redis of clusters that are gone.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
 {{- end }}
