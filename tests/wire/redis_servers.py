@@ -56,31 +56,42 @@ class Server:
 
 @contextmanager
 def redis_server(
-    directory: Path, *arguments: str, password: str = "", port: int = 0, cli: list[str] | None = None
+    directory: Path,
+    *arguments: str,
+    password: str = "",
+    port: int = 0,
+    cli: list[str] | None = None,
+    tls: bool = False,
 ) -> Iterator[Server]:
     port = port or free_port()
     if password:
         arguments = (*arguments, "--requirepass", password)
     login = cli or (["--no-auth-warning", "-a", password] if password else [])
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", *arguments]
+    ports = ["--port", "0", "--tls-port", str(port)] if tls else ["--port", str(port)]
+    command = ["redis-server", *ports, "--bind", "127.0.0.1", "--save", "", *arguments]
+    if "--cluster-enabled" in arguments:
+        command += ["--cluster-port", str(free_port())]
     with _running(command, directory, port) as process:
         yield Server(port, process, login)
 
 
 @contextmanager
-def sentinel(directory: Path, *primaries: Server) -> Iterator[Server]:
+def sentinel(directory: Path, *primaries: Server, password: str = "") -> Iterator[Server]:
     port = free_port()
     lines = [f"port {port}", "bind 127.0.0.1", f"dir {directory}"]
+    if password:
+        lines.append(f"requirepass {password}")
     for index, primary in enumerate(primaries):
         lines += [
             f"sentinel monitor main{index} 127.0.0.1 {primary.port} 1",
             f"sentinel down-after-milliseconds main{index} 300",
             f"sentinel failover-timeout main{index} 2000",
+            *([f"sentinel auth-pass main{index} {password}"] if password else []),
         ]
     configuration = directory / f"sentinel-{port}.conf"
     configuration.write_text("\n".join(lines) + "\n")
     with _running(["redis-server", str(configuration), "--sentinel"], directory, port) as process:
-        yield Server(port, process)
+        yield Server(port, process, ["--no-auth-warning", "-a", password] if password else [])
 
 
 @contextmanager

@@ -205,7 +205,7 @@ class Redis:
     def _reply(self) -> Reply:
         line = self._stream.readline(64 * 1024)
         if not line.endswith(b"\r\n"):
-            raise ConnectionError("it closed the connection" + ("" if self.endpoint.tls else "; does it want TLS?"))
+            raise ConnectionResetError("it closed the connection")
         kind, rest = line[:1], line[1:-2]
         if kind == b"+":
             return rest
@@ -225,7 +225,7 @@ class Redis:
             return [self._reply() for _ in range(size)]
         data = self._stream.read(size + 2)
         if len(data) != size + 2:
-            raise ConnectionError("it closed the connection")
+            raise ConnectionResetError("it closed the connection")
         return data[:-2]
 
     def scan(self, *words: str | bytes | int) -> tuple[bytes, list[bytes]]:
@@ -315,10 +315,15 @@ def _open(target: RedisTarget, listed: list[Endpoint]) -> Opened:
                 raise
             return Opened(primary or redis, endpoint, primary is not None)
         except OSError as error:
-            problem = problem or f"Redis at {endpoint} cannot be reached: {error}"
+            problem = problem or _away(endpoint, error)
         except ReplyError as error:
             problem = problem or f"Redis at {endpoint} is not ready: {error}"
     raise NotReadyError(problem)
+
+
+def _away(endpoint: Endpoint, error: OSError) -> str:
+    hint = "; does it want TLS (rediss://)?" if isinstance(error, ConnectionResetError) and not endpoint.tls else ""
+    return f"Redis at {endpoint} cannot be reached: {error}{hint}"
 
 
 def _named_by_sentinel(redis: Redis, target: RedisTarget) -> Redis | None:
@@ -468,6 +473,24 @@ class Sweep:
         return reply
 
 
+def _refuse_shards(redis: Redis) -> None:
+    """A namespace's tables lie on different shards, and we sweep one server. Ray refuses such a cluster too."""
+    try:
+        facts = redis.ask("CLUSTER", "INFO")
+    except ReplyError:
+        return  # no cluster, or nothing that this account may know
+    if isinstance(facts, bytes) and int(dict(_lines(facts)).get(b"cluster_size", 1)) > 1:
+        raise RedisRefusedError(
+            f"Redis at {redis.endpoint} is a cluster of more than one shard, and Ray accepts only one"
+        )
+
+
+def _lines(facts: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for line in facts.splitlines():
+        name, _, value = line.partition(b":")
+        yield name, value
+
+
 def _unlinks(redis: Redis, space: Namespace) -> bool:
     """Writes to a key that Ray never makes: what a replica, a cluster or an ACL has against it shows here."""
     try:
@@ -483,6 +506,7 @@ def _at_primary(redis: Redis, target: RedisTarget, space: Namespace) -> tuple[Re
     """Where this namespace may be written, and whether UNLINK may be used. `redis` is closed where it is left."""
     for _ in range(2):
         try:
+            _refuse_shards(redis)
             return redis, _unlinks(redis, space)
         except ReplyError as error:
             where = redis.endpoint
@@ -496,7 +520,7 @@ def _at_primary(redis: Redis, target: RedisTarget, space: Namespace) -> tuple[Re
             redis.close()
             raise
     redis.close()
-    raise NotReadyError(f"Redis at {redis.endpoint} sends us elsewhere again: Ray accepts a cluster of one shard only")
+    raise NotReadyError(f"Redis at {redis.endpoint} sends us elsewhere again")
 
 
 def clean(
@@ -526,7 +550,7 @@ def clean(
         except NotReadyError as error:
             attempts.wait(str(error))
         except OSError as error:
-            attempts.wait(f"Redis at {opened.told_by} cannot be reached: {error}")
+            attempts.wait(_away(opened.told_by, error))
         else:
             if not removed and opened.told_by != listed[0] and not opened.by_sentinel:
                 raise RedisUnreachableError(
@@ -554,7 +578,7 @@ def check(target: RedisTarget, *, patience: float) -> None:
         except NotReadyError as error:
             attempts.wait(str(error))
         except OSError as error:
-            attempts.wait(f"Redis at {listed[0]} cannot be reached: {error}")
+            attempts.wait(_away(listed[0], error))
         else:
             return
 
