@@ -50,12 +50,23 @@ class Cluster:
     def apply(self, documents: list[Document]) -> None:
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
-    def create(self, sample: str, edit: Callable[[Document], None] | None = None) -> Document:
-        """Applies a sample in a new namespace; `edit` may change the RayCluster first. Returns that RayCluster."""
+    def create(
+        self,
+        sample: str,
+        edit: Callable[[Document], None] | None = None,
+        *,
+        others: Callable[[list[Document]], None] | None = None,
+    ) -> Document:
+        """Applies a sample in a new namespace. Returns its RayCluster.
+
+        `edit` may change the RayCluster first, `others` all that comes with it.
+        """
         documents = list(yaml.safe_load_all((SAMPLES / sample).read_text()))
         cluster = next(document for document in documents if document["kind"] == "RayCluster")
         if edit is not None:
             edit(cluster)
+        if others is not None:
+            others(documents)
         for document in documents:
             ask_for_little(document)
         self.kubectl("create", "namespace", self.namespace)
@@ -78,11 +89,11 @@ class Cluster:
         assert len(found) == 1, [p["metadata"]["name"] for p in found]
         return found[0]
 
-    def wait_ready(self, timeout: float = 300) -> float:
+    def wait_ready(self, timeout: float = 300, *, pods: int = 3) -> float:
         def probe() -> str:
-            pods = self.get("pods")
-            waiting = [p["metadata"]["name"] for p in pods if not is_ready(p)]
-            return f"not ready: {waiting}" if waiting or len(pods) < 3 else ""
+            found = self.get("pods")
+            waiting = [p["metadata"]["name"] for p in found if not is_ready(p)]
+            return f"not ready: {waiting}" if waiting or len(found) < pods else ""
 
         return self.wait("Pods are ready", probe, timeout=timeout)
 
@@ -101,9 +112,10 @@ class Cluster:
                 raise AssertionError(f"the counter gave no number:\n{output[-3000:]}")
             time.sleep(2)
 
-    def redis(self, *command: str) -> str:
+    def redis(self, *command: str, password: str = PASSWORD) -> str:
         pod = self.get("pods", "--selector=app=redis")[0]["metadata"]["name"]
-        return self.kubectl("exec", pod, "--", "redis-cli", "-a", PASSWORD, "--no-auth-warning", *command).strip()
+        login = ["-a", password, "--no-auth-warning"] if password else []
+        return self.kubectl("exec", pod, "--", "redis-cli", *login, *command).strip()
 
 
 def ask_for_little(node: object) -> None:
