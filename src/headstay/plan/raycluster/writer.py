@@ -164,16 +164,18 @@ def _rival(observed: Observed, identity: StorageIdentity, settings: Settings) ->
         elif claims and ours and not _runs(other) and _age(cluster) < _age(other):
             # Both claimed before either saw the other: the younger gives way, and until it has we wait.
             return Rival(name, "ClaimedTwice", f"is claimed by RayCluster {name} too", "The younger one gives way")
-        elif claims or (not ours and _comes_first(other, cluster)):
+        elif claims or (not ours and _comes_first(other, observed)):
             return _written_by(other)
     return None
 
 
-def _comes_first(other: RayCluster, cluster: RayCluster) -> bool:
-    """A cluster that runs on another claim, or that cannot run, does not stand in the way of a younger one."""
+def _comes_first(other: RayCluster, observed: Observed) -> bool:
+    """Who runs, then who is older. Who runs on another claim, or cannot run, stands in nobody's way."""
     if claim_of(other) or not other.managed_by_us or validate(other) is not None:
         return False
-    return _runs(other) or _age(other) < _age(cluster)
+    if _runs(other) != has_head(observed):
+        return _runs(other)
+    return _age(other) < _age(observed.cluster)
 
 
 def _others(observed: Observed, identity: StorageIdentity, settings: Settings) -> list[RayCluster]:
