@@ -133,6 +133,33 @@ def test_a_deleted_head_pod_is_replaced_and_the_worker_stays(kubectl: Kubectl) -
     assert [found["metadata"]["uid"] for found in ray_pods(kubectl, "worker")] == [worker["metadata"]["uid"]]
 
 
+def test_an_ingress_is_made_kept_right_and_collected_with_its_cluster(kubectl: Kubectl) -> None:
+    document = sample_cluster()
+    document["metadata"]["annotations"]["kubernetes.io/ingress.class"] = "nginx"
+    document["spec"]["headGroupSpec"] |= {"enableIngress": True, "ingressOptions": {"host": "ray.example"}}
+    kubectl.apply(document)
+    until(lambda: kubectl.items("ingresses"), what="an Ingress")
+    (ingress,) = kubectl.items("ingresses")
+    name = ingress["metadata"]["name"]
+    assert (name, ingress["spec"]["ingressClassName"]) == (f"{NAME}-head-ingress", "nginx")
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend["name"] == f"{NAME}-head-svc"
+    kubectl("annotate", "ingress", name, "theirs=stays")
+    kubectl("patch", "ingress", name, "--type=merge", '-p={"spec": {"rules": [{"host": "other.example"}]}}')
+    until(lambda: kubectl.get("ingress", name)["spec"]["rules"] == ingress["spec"]["rules"], what="drift put right")
+    assert kubectl.get("ingress", name)["metadata"]["annotations"]["theirs"] == "stays"
+    said = {"CreatedIngress", "UpdatedIngress"}
+    until(lambda: said <= {event["reason"] for event in kubectl.items("events")}, what="its Events")
+    reporters = {
+        event.get("reportingController") or event.get("reportingComponent")
+        for event in kubectl.items("events")
+        if event["reason"] in said
+    }
+    assert reporters == {"raycluster-controller"}
+    remove_clusters(kubectl)
+    until(lambda: not kubectl.items("ingresses"), what="it is collected with its cluster")
+
+
 def test_a_v1alpha1_manifest_of_kuberay_1_0_applies_unchanged(kubectl: Kubectl) -> None:
     document = sample_cluster() | {"apiVersion": "ray.io/v1alpha1"}
     document["metadata"]["name"] = "old"

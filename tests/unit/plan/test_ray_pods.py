@@ -1,11 +1,8 @@
 """Head and worker Pods: what is added, in which order, and that the user's own words stay."""
 
 from copy import deepcopy
-from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.unit.plan.clusters import FT, SETTINGS, UID, cluster, env_of, ft_cluster, group, head_template
+from tests.unit.plan.clusters import SETTINGS, UID, cluster, env_of, ft_cluster, group, head_template
 
 from headstay.model.objects import Obj
 from headstay.model.ray import RayCluster
@@ -298,49 +295,3 @@ def test_making_a_pod_leaves_the_cluster_s_own_document_alone() -> None:
     head(of)
     worker(of)
     assert of.spec == before
-
-
-# --- what the user wrote survives -------------------------------------------------------------------------------
-
-_words = st.text("abcdefghij", min_size=1, max_size=6)
-_values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | _words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_words, inner, max_size=3),
-    max_leaves=6,
-)
-_unknown = st.dictionaries(_words.map(lambda word: f"x{word}"), _values, max_size=3)
-_env = st.lists(st.fixed_dictionaries({"name": _words, "value": _words}), max_size=3)
-_mounts = st.lists(st.fixed_dictionaries({"name": _words, "mountPath": _words.map(lambda w: f"/{w}")}), max_size=2)
-
-
-@st.composite
-def _templates(draw: st.DrawFn) -> Obj:
-    container = draw(_unknown) | {"name": "ray", "env": draw(_env), "volumeMounts": draw(_mounts)}
-    sidecars = [draw(_unknown) | {"name": f"side{index}"} for index in range(draw(st.integers(0, 2)))]
-    init = [draw(_unknown) | {"name": f"init{index}", "env": draw(_env)} for index in range(draw(st.integers(0, 2)))]
-    metadata = draw(_unknown) | {"labels": draw(st.dictionaries(_words, _words, max_size=3))}
-    metadata["annotations"] = draw(st.dictionaries(_words, _words, max_size=3))
-    return {
-        "metadata": metadata,
-        "spec": draw(_unknown) | {"containers": [container, *sidecars], "initContainers": init},
-    }
-
-
-def _contains(made: Any, written: Any) -> bool:
-    """Whether all of `written` is in `made`: every key, every list item in the same order, possibly with more."""
-    if isinstance(written, dict):
-        return isinstance(made, dict) and all(key in made and _contains(made[key], written[key]) for key in written)
-    if isinstance(written, list):
-        remaining = iter(made)
-        return all(any(_contains(candidate, item) for candidate in remaining) for item in written)
-    return bool(made == written)
-
-
-@given(template=_templates())
-@settings(max_examples=60, deadline=None)
-def test_what_the_user_wrote_is_in_the_pod_unknown_fields_included(template: Obj) -> None:
-    of = cluster(
-        annotations=FT, rayVersion="2.60.0", head={"template": template}, groups=[group(template=deepcopy(template))]
-    )
-    for made in (head(of), worker(of)):
-        assert _contains({"metadata": made["metadata"], "spec": made["spec"]}, template)
