@@ -4,6 +4,7 @@ Exit codes: 0 ok, 1 the thing asked for failed or was found wanting, 2 usage. Co
 they run, so that `headstay status` does not pay for what `headstay up` needs.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 images_app = typer.Typer(no_args_is_help=True, help="The local node's images.")
 app.add_typer(images_app, name="images")
+release_app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 OutputOption = Annotated[Output, OUTPUT_OPTION]
 
@@ -94,10 +96,38 @@ def quickstart(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def operator(context: typer.Context) -> None:
-    """Run the operator in the foreground, against any cluster (see: headstay operator --help)."""
+    """Run the operator in the foreground, against any cluster (see: headstay operator --help).
+
+    `headstay operator release-finalizers` lets RayClusters go that no operator will clean up after.
+    """
+    if context.args[:1] == ["release-finalizers"]:
+        release_app(context.args[1:], prog_name="headstay operator release-finalizers", standalone_mode=False)
+        return
     from headstay.controllers import main as operator_main
 
     raise SystemExit(operator_main.main(context.args))
+
+
+@release_app.command()
+def release_finalizers(
+    *,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="By default the context's.")] = "",
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")] = False,
+    context: Annotated[str, typer.Option("--context", help="Context of the kubeconfig; by default the current.")] = "",
+    kubeconfig: Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even while an operator is running.")] = False,
+    output: OutputOption = Output.text,
+) -> None:
+    """Take the Redis cleanup finalizer off RayClusters, for when no operator is left to do it.
+
+    Names the storage namespaces whose keys stay in Redis.
+    """
+    from headstay.cli import release
+
+    release.release_finalizers(
+        release.Options(kubeconfig, context, namespace, all_namespaces, assume_yes=yes, force=force, output=output)
+    )
 
 
 @images_app.command("prepare")

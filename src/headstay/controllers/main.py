@@ -83,7 +83,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     in_cluster = bool(environ.get("KUBERNETES_SERVICE_HOST"))
     parser = argparse.ArgumentParser(
-        prog="headstay operator", description="Runs the Headstay operator for RayClusters."
+        prog="headstay operator",
+        description="Runs the Headstay operator for RayClusters.",
+        epilog="headstay operator release-finalizers --help: lets RayClusters go that no operator will clean up after.",
     )
     add = parser.add_argument
     add("--kubeconfig", type=Path, help="kubeconfig to use; by default the Pod's service account, else the user's own")

@@ -42,6 +42,7 @@ from headstay.model.ray import (
     Service,
 )
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
+from headstay.plan.raycluster.adoption import adopted
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
@@ -88,6 +89,7 @@ class RayClusterController:
         self._expectations = Expectations()
         self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
         self._heads: dict[ObjectKey, HeadSeen] = {}
+        self._met: set[ObjectKey] = set()
         self._metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
         self._actor = Actor(
             client,
@@ -186,9 +188,11 @@ class RayClusterController:
             self._actor.forget(key)
             self._told.pop(key, None)
             self._heads.pop(key, None)
+            self._met.discard(key)
             return Result()
         await self._settle_doubts(key)
         observed = await self._with_rivals(self._observe(cluster))
+        self._greet(observed)
         self._count_recoveries(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
@@ -270,6 +274,14 @@ class RayClusterController:
             if failed is None and not is_not_found(error):
                 raise
             log.debug("RayCluster %s: status not written: %s", cluster.key, error)
+
+    def _greet(self, observed: Observed) -> None:
+        """Tells a user who changes operators or versions, once, that nothing was restarted for it."""
+        key = observed.cluster.key
+        if key not in self._met and not observed.cluster.deleting and not observed.beside:
+            self._met.add(key)
+            if text := adopted(observed, self._settings):
+                log.info("RayCluster %s: %s", key, text)
 
     def _count_recoveries(self, observed: Observed) -> None:
         key = observed.cluster.key

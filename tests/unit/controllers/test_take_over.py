@@ -273,3 +273,29 @@ def _sample_group() -> Obj:
 def _owner(child: Obj) -> tuple[str, str, bool]:
     (owner,) = child["metadata"]["ownerReferences"]
     return (owner["kind"], owner["name"], owner["controller"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("1.7/ft-options", "its 2 Pods were made by v1.7.0 and are left alone"),
+        ("1.0/ft-annotation", "its 2 Pods were made by a KubeRay that leaves no version and are left alone"),
+    ],
+)
+async def test_the_log_says_once_that_a_cluster_was_adopted(
+    name: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "headstay")
+    async with left_by_kuberay(name) as w:
+        await stays(w)
+    adopted = [record.getMessage() for record in caplog.records if "adopted" in record.getMessage()]
+    assert adopted == [f"RayCluster default/{NAME}: adopted as it is; {said}"]
+
+
+async def test_a_cluster_of_our_own_is_not_called_adopted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "headstay")
+    async with world() as w:
+        await w.complete()
+        await w.stop()
+        await stays(w)
+    assert not [record for record in caplog.records if "adopted" in record.getMessage()]
