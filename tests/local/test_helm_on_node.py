@@ -42,7 +42,7 @@ def kubeconfig() -> Iterator[str]:
 
 
 def headstay(*arguments: str) -> None:
-    command = [Path(sys.prefix) / "bin" / "headstay", *arguments]
+    command = [f"{sys.prefix}/bin/headstay", *arguments]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

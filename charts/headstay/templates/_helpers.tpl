@@ -43,6 +43,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* KubeRay's feature gates, and whether what they switch is on here, as JSON. */}}
+{{- define "headstay.gates" -}}
+{"RayClusterStatusConditions": true, "RayMultiHostIndexing": true, "RayJobDeletionPolicy": true,
+ "RayServiceIncrementalUpgrade": false, "RayCronJob": false, "SidecarSubmitterRestart": false,
+ "RayClusterNetworkPolicy": false, "GCSFaultToleranceEmbeddedStorage": false, "RayClusterMTLS": false,
+ "RayClusterHistoryServer": false, "KubernetesWAS": false}
+{{- end }}
+
 {{/* What the operator could not do, said before anything is installed. */}}
 {{- define "headstay.refusals" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElectionEnabled) }}
@@ -56,6 +64,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if .Values.configuration.enabled }}
 {{- fail "configuration: Headstay injects no default environment, labels, annotations or sidecars; put them into the RayClusters' templates and set configuration.enabled=false" }}
+{{- end }}
+{{- $gates := include "headstay.gates" . | fromJson }}
+{{- range .Values.featureGates }}
+{{- if not (hasKey $gates .name) }}
+{{- fail (printf "featureGates: there is no gate %s; known are %s" .name (keys $gates | sortAlpha | join ", ")) }}
+{{- end }}
 {{- end }}
 {{- range .Values.env }}
 {{- if has .name (list "POD_NAME" "POD_UID" "POD_NAMESPACE" "HEADSTAY_REDIS_ACCESS") }}
