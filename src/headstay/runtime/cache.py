@@ -61,6 +61,10 @@ class Cache(Generic[T]):
         """The objects whose index function yielded `value`. KeyError for an index nobody declared."""
         return list(self._indexes[index].get(value, {}).values())
 
+    def count(self, index: str, value: str) -> int:
+        """How many `by_index` would return."""
+        return len(self._indexes[index].get(value, ()))
+
     def add_index(self, name: str, function: Callable[[T], Iterable[str]]) -> None:
         """Declares an index; what is already held is indexed too. The same function may be declared twice."""
         if name in self._index_functions:

@@ -4,6 +4,7 @@ Everything for a key is computed anew and written where it differs from the cach
 back with a fresher cache. Slices of other managers are never touched.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,11 +38,12 @@ def _labels_of(pod: Pod) -> list[str]:
 
 
 def _selector_of(service: Service) -> list[str]:
-    """One pair of the selector: whoever is selected has it. The longest value tells the most, so few have it."""
     selector = service.spec.selector or {}
-    if not plan.is_selected(service):
-        return []
-    return [_pair(service.metadata.namespace, *max(selector.items(), key=lambda pair: (len(pair[1]), pair)))]
+    return [_whole(service.metadata.namespace, selector, sorted(selector))] if plan.is_selected(service) else []
+
+
+def _whole(namespace: str, labels: Mapping[str, str], keys: Iterable[str]) -> str:
+    return f"{namespace}/{','.join(f'{key}={labels[key]}' for key in keys)}"
 
 
 def _pair(namespace: str, key: str, value: str) -> str:
@@ -59,6 +61,8 @@ class EndpointsController:
         self._client = client
         self._services = informers.of(SERVICES, Service, {BY_SELECTOR: _selector_of})
         self._pods = informers.of(PODS, Pod, {BY_LABEL: _labels_of})
+        self._selector_keys: set[tuple[str, ...]] = set()
+        self._services.on_change(self._note_selector)
         self._slices = informers.of(ENDPOINT_SLICES, Document, {BY_SERVICE: _service_of})
         self._endpoints = informers.of(ENDPOINTS, Document)
         self._controller: Controller[ObjectKey] = Controller("endpoints", self._reconcile)
@@ -73,13 +77,24 @@ class EndpointsController:
         await self._controller.run()
 
     def _services_of(self, pod: Pod) -> list[ObjectKey]:
+        """Selectors ask for few different sets of keys; with each of them a Pod's labels spell one whole selector."""
         meta = pod.metadata
         return [
             ObjectKey(meta.namespace, service.metadata.name)
-            for pair in _labels_of(pod)
-            for service in self._services.cache.by_index(BY_SELECTOR, pair)
-            if plan.selects(service, meta.labels)
+            for keys in self._selector_keys
+            if meta.labels.keys() >= set(keys)
+            for service in self._services.cache.by_index(BY_SELECTOR, _whole(meta.namespace, meta.labels, keys))
         ]
+
+    def _note_selector(self, _: Service | None, service: Service | None) -> None:
+        if service is not None and plan.is_selected(service):
+            self._selector_keys.add(tuple(sorted(service.spec.selector or {})))
+
+    def _pods_near(self, service: Service) -> list[Pod]:
+        """Those with the rarest label of its selector: all that it selects, and few more."""
+        namespace, pods = service.metadata.namespace, self._pods.cache
+        pairs = [_pair(namespace, *label) for label in (service.spec.selector or {}).items()]
+        return pods.by_index(BY_LABEL, min(pairs, key=lambda pair: pods.count(BY_LABEL, pair)))
 
     def _key_of_slice(self, found: Document) -> list[ObjectKey]:
         name = found.metadata.labels.get(SERVICE_NAME_LABEL)
@@ -94,7 +109,7 @@ class EndpointsController:
             if service is None:
                 await self._remove_all(key)
             elif plan.is_selected(service):
-                pods = [pod for pair in _selector_of(service) for pod in self._pods.cache.by_index(BY_LABEL, pair)]
+                pods = self._pods_near(service)
                 await self._write_slices(key, plan.wanted_slices(service, pods), plan.SLICES_MANAGER)
                 await self._write(ENDPOINTS, plan.wanted_endpoints(service, pods), self._endpoints.cache.get(key))
             elif (endpoints := self._endpoints.cache.get(key)) is not None:
