@@ -214,3 +214,13 @@ def test_a_recreated_head_keeps_its_namespace() -> None:
 )
 def test_every_switch_of_kuberay_s_is_read(variable: str, text: str, field: str, value: object) -> None:
     assert getattr(Settings.from_environment({variable: text}), field) == value
+
+
+def test_the_job_carries_a_head_s_labels_and_annotations_but_no_mark_of_its_making() -> None:
+    (action,) = plan(Observed(ft_cluster(deleted_for=1))).actions
+    assert isinstance(action, Create)
+    for metadata in (action.obj["metadata"], action.obj["spec"]["template"]["metadata"]):
+        assert metadata["labels"]["ray.io/group"] == "headgroup"
+        assert metadata["labels"]["ray.io/identifier"] == "raycluster-head"
+        assert set(metadata["annotations"]) == {"ray.io/ft-enabled", "ray.io/external-storage-namespace"}
+    assert "ttlSecondsAfterFinished" not in action.obj["spec"]
