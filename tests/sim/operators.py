@@ -38,7 +38,8 @@ class Watched(RayClusterController):
         return self
 
     def reflectors(self) -> list["Reflector[HasMetadata]"]:
-        return [found for found in vars(self).values() if isinstance(found, Reflector)]
+        held = [value for found in vars(self).values() for value in (found if isinstance(found, list) else [found])]
+        return [found for found in held if isinstance(found, Reflector)]
 
     async def reconcile(self, key: ObjectKey) -> Result:
         if key in self._active:

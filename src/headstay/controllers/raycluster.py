@@ -20,6 +20,7 @@ from headstay.controllers.expectations import Expectations
 from headstay.controllers.holders import StorageHolders
 from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
+from headstay.controllers.owners import Owners
 from headstay.controllers.recorder import Recorder
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import ObjectMeta, Pod
@@ -44,7 +45,7 @@ from headstay.model.ray import (
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.adoption import adopted
 from headstay.plan.raycluster.decide import plan_raycluster
-from headstay.plan.raycluster.plan import EventDraft, Holder, Observed, Plan
+from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status
@@ -59,6 +60,7 @@ log = logging.getLogger(__name__)
 
 _BY_CLUSTER = "cluster"
 _BY_STORAGE = "storage"
+_LATE_NEWS_SECONDS = 1.0
 # Ours carry all that apply. KubeRay's Services for hosts and for Serve lack the first: unseen, they would get twins.
 _SERVICE_SELECTORS = (CLUSTER, f"!{CLUSTER},{HEADLESS_WORKER_SERVICE}", f"!{CLUSTER},{ORIGINATED_FROM_CRD}=RayCluster")
 
@@ -99,6 +101,7 @@ class RayClusterController:
             debt_namespace=debt_namespace,
             cleaned=self._metrics.cleaned,
         )
+        self._owners = Owners(client)
         self._namespace = namespace
         self._beside = beside
         self._holders = holders or StorageHolders(client, settings.cluster_domain, (namespace,))
@@ -186,6 +189,7 @@ class RayClusterController:
         if cluster is None:
             self._expectations.forget(key)
             self._actor.forget(key)
+            self._owners.forget(key)
             self._told.pop(key, None)
             self._heads.pop(key, None)
             self._met.discard(key)
@@ -249,8 +253,11 @@ class RayClusterController:
 
     async def _act(self, cluster: RayCluster, plan: Plan) -> tuple["_Failed | None", Waiting | None]:
         """Carries the actions out, up to the first that fails or has to wait."""
+        makes = next((action for action in plan.actions if isinstance(action, Create)), None)
         for action in plan.actions:
             try:
+                if action is makes and await self._owners.is_gone(cluster):
+                    return None, Waiting(_LATE_NEWS_SECONDS, "it is gone from the API; the cache has not heard")
                 wait = await self._actor.act(cluster, action)
             except (StatusError, TransportError, Transient) as error:
                 return _Failed(Failure(getattr(action, "failure", ""), str(error)), error), None
@@ -308,10 +315,10 @@ class RayClusterController:
             self._recorder.record(cluster, event)
 
     def _result(self, key: ObjectKey, plan: Plan, wait: Waiting | None) -> Result:
-        if wait is not None:
-            return Result(wait.seconds, wait.reason)
-        times = [plan.requeue_after, self._expectations.next_expiry(key, _monotonic())]
-        return Result(min((seconds for seconds in times if seconds is not None), default=None), plan.reason)
+        """A wait must not outlast a doubt: what is waited for may be long, and what is in doubt is told by time alone."""
+        asked, reason = (wait.seconds, wait.reason) if wait is not None else (plan.requeue_after, plan.reason)
+        times = [asked, self._expectations.next_expiry(key, _monotonic())]
+        return Result(min((seconds for seconds in times if seconds is not None), default=None), reason)
 
     async def _settle_doubts(self, key: ObjectKey) -> None:
         """Compares cache and API for groups in which a creation neither showed up nor was refused.

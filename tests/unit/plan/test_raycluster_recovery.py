@@ -156,7 +156,7 @@ def test_pods_of_a_group_that_left_the_spec_stay() -> None:
 
 def test_suspension_deletes_all_pods_and_then_keeps_still() -> None:
     suspending = cluster(suspend=True, status={"conditions": [{"type": "RayClusterSuspending", "status": "True"}]})
-    assert deleted(decide(suspending, HEAD, pod("w"))) == ["head", "w"]
+    assert deleted(decide(suspending, HEAD, pod("w"))) == ["w", "head"]
     suspended = cluster(suspend=True, status={"conditions": [{"type": "RayClusterSuspended", "status": "True"}]})
     assert decide(suspended).actions == ()
 
@@ -172,7 +172,7 @@ def recreate(head_annotations: dict[str, str]) -> Plan:
 
 def test_a_changed_spec_replaces_all_pods_where_the_strategy_is_recreate() -> None:
     ours = {"ray.io/kuberay-version": Settings().version}
-    assert deleted(recreate(ours | {"ray.io/upgrade-strategy-recreate-hash": "OLD"})) == ["head", "w"]
+    assert deleted(recreate(ours | {"ray.io/upgrade-strategy-recreate-hash": "OLD"})) == ["w", "head"]
     same = spec_hash(cluster(upgradeStrategy={"type": "Recreate"}))
     assert deleted(recreate(ours | {"ray.io/upgrade-strategy-recreate-hash": same})) == []
 

@@ -7,7 +7,7 @@ purpose: a spec that is refused must not keep its object from being deleted.
 from dataclasses import replace
 from datetime import datetime
 
-from headstay.model.ray import HEADLESS_WORKER_SERVICE, REDIS_CLEANUP_FINALIZER
+from headstay.model.ray import HEAD, HEADLESS_WORKER_SERVICE, NODE_TYPE, REDIS_CLEANUP_FINALIZER
 from headstay.model.resource import SERVICES
 from headstay.plan.raycluster.beside import MANAGED_BY_KUBERAY, stand_aside
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
@@ -73,8 +73,14 @@ def _reconcile(observed: Observed, settings: Settings) -> Plan:
         actions += _delete_all(observed, "the RayCluster is being suspended")
         return Plan("being suspended", tuple(actions))
     if cluster.is_true("RayClusterSuspended") or cluster.spec.get("suspend"):
+        if cluster.is_true("RayClusterSuspended"):
+            # A Pod that was on its way when the last one went, and that the cache shows only now.
+            actions += _delete_all(observed, "the RayCluster is suspended")
         return Plan("suspended", tuple(actions), obsolete=(CONFLICT,))
     if why := outdated_pods(observed, settings):
+        if observed.unsettled:
+            # A Pod of the old spec that is not visible yet would outlive all others, and nobody would find it again.
+            return Plan(f"{why}; waiting to see new Pods", tuple(actions), incomplete=why)
         actions += _delete_all(observed, why)
         return Plan(why, tuple(actions), incomplete=why)
     actions += adopted_heads(observed, settings)
@@ -147,6 +153,7 @@ def _services(observed: Observed, settings: Settings) -> list[Create]:
 
 
 def _delete_all(observed: Observed, why: str) -> list[Action]:
+    """The head last: it carries the mark that says why, so that whoever dies half-way knows what is left to do."""
     return [
         DeletePod(
             pod,
@@ -159,6 +166,6 @@ def _delete_all(observed: Observed, why: str) -> list[Action]:
             ),
             failure="FailedDeleteAllPods",
         )
-        for pod in observed.pods
+        for pod in sorted(observed.pods, key=lambda pod: pod.metadata.labels.get(NODE_TYPE) == HEAD)
         if not observed.terminating(pod)
     ]

@@ -44,10 +44,11 @@ from headstay.plan.raycluster.containers import (
     add_missing_port,
 )
 from headstay.plan.raycluster.fault_tolerance import protect_head, protect_worker
+from headstay.plan.raycluster.identity import STORAGE_LABEL, storage_identity
 from headstay.plan.raycluster.in_place import gcs_recovery, reconnect_quickly, supervise_gcs
 from headstay.plan.raycluster.probes import add_probes
 from headstay.plan.raycluster.ray_start import complete_params, install_command, ray_start_command
-from headstay.plan.raycluster.recreate import spec_hash
+from headstay.plan.raycluster.recreate import recreates, spec_hash
 from headstay.plan.raycluster.settings import Settings
 
 _PROTECTED_LABELS = frozenset({NODE_TYPE, GROUP_NAME, CLUSTER})
@@ -84,6 +85,9 @@ def head_pod_base(cluster: RayCluster, settings: Settings) -> Obj:
         if cluster.autoscaler_version:
             add_env(container, ENV_AUTOSCALER_V2, "true" if cluster.autoscaler_version == "v2" else "false")
     protect_head(cluster, pod["metadata"]["annotations"], container, params)
+    identity = storage_identity(cluster, settings.cluster_domain)
+    if identity is not None:
+        pod["metadata"]["labels"][STORAGE_LABEL] = identity.label
     _finish(cluster, settings, pod, params, head=True)
     return pod
 
@@ -105,6 +109,9 @@ def worker_pod(cluster: RayCluster, group: Obj, settings: Settings, *, replica_i
     params.setdefault("address", f"{fqdn}:{head_port(cluster)}")
     protect_worker(cluster, container)
     _finish(cluster, settings, pod, params, head=False)
+    if recreates(cluster):
+        # KubeRay marks the head alone. A worker of the old spec beside a head of the new one would never be found.
+        metadata["annotations"] |= {RECREATE_HASH: spec_hash(cluster), OPERATOR_VERSION: settings.version}
     return pod
 
 

@@ -15,6 +15,10 @@ from headstay.model.ray import RayCluster
 _SCALING = ("replicas", "minReplicas", "maxReplicas", "scaleStrategy", "suspend")
 
 
+def recreates(cluster: RayCluster) -> bool:
+    return (cluster.spec.get("upgradeStrategy") or {}).get("type") == "Recreate"
+
+
 def spec_hash(cluster: RayCluster) -> str:
     spec = deepcopy(cluster.spec)
     spec.pop("suspend", None)

@@ -4,20 +4,20 @@ Hashes are compared only between Pods of this operator version. A head made by a
 adopted as it is: taking over a fleet must not restart it.
 """
 
-from headstay.model.ray import HEAD, OPERATOR_VERSION, RECREATE_HASH
+from headstay.model.ray import HEAD, OPERATOR_VERSION, RECREATE_HASH, WORKER
 from headstay.plan.raycluster.plan import Annotate, Observed
-from headstay.plan.raycluster.recreate import spec_hash
+from headstay.plan.raycluster.recreate import recreates, spec_hash
 from headstay.plan.raycluster.settings import Settings
 
 
 def outdated_pods(observed: Observed, settings: Settings) -> str:
     """Why all Pods must be recreated, or ""."""
     cluster = observed.cluster
-    if (cluster.spec.get("upgradeStrategy") or {}).get("type") != "Recreate":
+    if not recreates(cluster):
         return ""
     expected = spec_hash(cluster)
-    for head in observed.of_type(HEAD):
-        annotations = head.metadata.annotations
+    for pod in (*observed.of_type(HEAD), *observed.of_type(WORKER)):
+        annotations = pod.metadata.annotations
         found = annotations.get(RECREATE_HASH, "")
         if found and annotations.get(OPERATOR_VERSION) == settings.version and found != expected:
             return "the spec changed, and upgradeStrategy is Recreate"
@@ -26,7 +26,7 @@ def outdated_pods(observed: Observed, settings: Settings) -> str:
 
 def adopted_heads(observed: Observed, settings: Settings) -> list[Annotate]:
     """Heads of another version get our marks, so that the next change of the spec is seen."""
-    if (observed.cluster.spec.get("upgradeStrategy") or {}).get("type") != "Recreate":
+    if not recreates(observed.cluster):
         return []
     marks = {RECREATE_HASH: spec_hash(observed.cluster), OPERATOR_VERSION: settings.version}
     foreign = [
