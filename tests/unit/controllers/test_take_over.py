@@ -12,6 +12,7 @@ from tests.unit.controllers.world import NAME as SAMPLE
 from tests.unit.controllers.world import SAMPLE as SAMPLE_PAGE
 from tests.unit.controllers.world import World, world
 
+from headstay.model.errors import StatusError
 from headstay.model.objects import Obj
 from headstay.model.ray import RAYCLUSTERS, REDIS_CLEANUP_FINALIZER, RayCluster
 from headstay.model.resource import JOBS, PODS, SERVICES
@@ -28,9 +29,15 @@ MARKS = {"ray.io/upgrade-strategy-recreate-hash", "ray.io/kuberay-version"}
 
 @asynccontextmanager
 async def left_by_kuberay(name: str) -> AsyncIterator[World]:
-    """KubeRay is stopped; the operator has not started."""
+    """KubeRay is stopped; the operator has not started. What it then merely tries to create is noted as well."""
     async with world() as w:
         await w.stop()
+
+        def note(what: str, _: Obj) -> StatusError | None:
+            w.client.writes.append(f"try to {what}")
+            return None
+
+        w.client.refuse = note
         w.client.writes.clear()
         await load(w, name)
         yield w
