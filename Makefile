@@ -1,6 +1,6 @@
 # Two commands matter: `make quickstart` and `make test`. The rest is what they are made of.
 .DEFAULT_GOAL := help
-.PHONY: help install dev quickstart test lint unit wire sim local e2e conformance bench bench-recovery lock clean
+.PHONY: help install dev quickstart test lint unit wire sim local e2e conformance bench bench-recovery bench-redis-delete lock clean
 PYTEST := .venv/bin/pytest
 
 help: ## Show this list
@@ -46,6 +46,9 @@ bench: install ## Measure start-up, recovery, memory and idle CPU
 
 bench-recovery: install ## Measure recovery from a dead GCS, head restart beside in place (RUNS=10)
 	.venv/bin/python bench/recovery.py
+
+bench-redis-delete: install ## Measure what others feel while a namespace of 350 MB is deleted (RUNS=3)
+	.venv/bin/python bench/redis_delete.py
 
 lock: ## Bring the lock files up to date with pyproject.toml
 	scripts/lock.sh
