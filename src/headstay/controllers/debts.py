@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 TRY_SECONDS = 30.0
+WORKERS = 4
+"""A Redis that is away costs a whole try; the debts of others must not queue behind it."""
 
 
 class DebtBook:
@@ -92,7 +94,9 @@ class DebtController:
         self._metrics = operator_metrics
         self._redis = RedisAccess(client)
         self.debts = Reflector(client, CONFIGMAPS, ConfigMap, namespace=namespace, label_selector=DEBT)
-        self.controller: Controller[ObjectKey] = Controller("debt-controller", self.reconcile, metrics=metrics)
+        self.controller: Controller[ObjectKey] = Controller(
+            "debt-controller", self.reconcile, workers=WORKERS, metrics=metrics
+        )
         self.controller.watches(self.debts, lambda debt: (ObjectKey(debt.metadata.namespace, debt.metadata.name),))
         self.debts.on_change(lambda _old, _new: self._count())
 
@@ -114,6 +118,8 @@ class DebtController:
         step = next_step(debt, await self._facts(debt), self._now())
         match step:
             case Wait():
+                if not step.brief and (debt.state == "Unpayable" or debt.last_error != step.why):
+                    await self._write(found, replace(debt, state="Pending", last_error=step.why))
                 return Result(step.seconds, step.why)
             case Void():
                 self._tell(found, "Warning", "DebtVoid", step.why)

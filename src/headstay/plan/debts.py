@@ -29,6 +29,7 @@ State = Literal["Pending", "Unpayable"]
 FIRST_RETRY_SECONDS = 60.0
 LAST_RETRY_SECONDS = 3600.0
 HEAD_SECONDS = 15.0
+CLUSTER_SECONDS = 2.0
 
 
 class ConfigMap(View):
@@ -167,8 +168,11 @@ class Facts(NamedTuple):
 
 
 class Wait(NamedTuple):
+    """`brief` ones are not worth writing down."""
+
     seconds: float
     why: str
+    brief: bool = False
 
 
 class Void(NamedTuple):
@@ -191,7 +195,7 @@ Step: TypeAlias = Wait | Void | Unpayable | Pay
 
 def next_step(debt: Debt, facts: Facts, now: datetime) -> Step:
     if facts.cluster_left:
-        return Wait(HEAD_SECONDS, "its RayCluster is still being deleted")
+        return Wait(CLUSTER_SECONDS, "its RayCluster is still being deleted", brief=True)
     if facts.takers:
         return Void(
             f"RayCluster {facts.takers[0]} uses storage namespace {debt.storage.namespace!r} now: the keys are its own"

@@ -82,11 +82,11 @@ def hindrance(observed: Observed, job: Job | None) -> str:
 
 
 def _stuck(pod: Pod) -> str:
-    scheduled = pod.condition("PodScheduled")
-    if scheduled is not None and scheduled.status == "False":
-        return f"its Pod is not scheduled, {scheduled.message[:200] or scheduled.reason}"
     for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
         waiting = status.state.waiting
         if waiting is not None and waiting.message:
             return f"{waiting.reason}, {waiting.message[:200]}"
+    scheduled = pod.condition("PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return f"its Pod is not scheduled, {scheduled.message[:200] or scheduled.reason}"
     return ""
