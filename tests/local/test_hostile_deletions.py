@@ -21,6 +21,10 @@ from tests.local.hostile_bench import (
 )
 from tests.local.operator_bench import NAME, Kubectl, patch_status, ray_pods, sample_cluster, until
 
+from headstay.cli.debts import gather_debts, print_debts
+from headstay.cli.kubectl import Kubectl as Cli
+from headstay.cli.output import console
+
 ACCESS = {"HEADSTAY_REDIS_ACCESS": "true"}
 
 
@@ -191,9 +195,18 @@ def test_11_without_its_secret_the_debt_says_what_to_type(bench: Bench, kubectl:
     listed = bench.kubectl("get", "configmap", "-l", "headstay.io/debt=Unpayable")
     assert f"headstay-debt-{uid}" in listed
     told(bench.kubectl, "DebtUnpayable")
+    assert debt["command"] in debts_in_status(bench)
     bench.redis.cli("HSET", f"RAY{uid}other@KV", "a", "b")
     type_in_the_pod(debt["command"])
     assert bench.redis.cli("KEYS", "*") == f"RAY{uid}other@KV", "its own keys, and no others"
+
+
+def debts_in_status(bench: Bench) -> str:
+    """The debts' part of `headstay status`."""
+    kubectl = Cli({**os.environ, "KUBECONFIG": bench.kubectl.kubeconfig})
+    with console.capture() as said:
+        print_debts(gather_debts(kubectl))
+    return said.get()
 
 
 def type_in_the_pod(command: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from headstay.cli.debts import gather_debts, print_debts
 from headstay.cli.kubectl import Kubectl
 from headstay.cli.output import Output, UserError, console, print_json
 from headstay.local import process
@@ -49,6 +50,7 @@ def _gather(config: LocalConfig) -> dict[str, Any]:
             }
             for cluster in kubectl.items("rayclusters.ray.io", "--all-namespaces")
         ]
+        found["debts"] = gather_debts(kubectl)
     return found
 
 
@@ -79,3 +81,4 @@ def _print(found: dict[str, Any]) -> None:
     for cluster in found.get("rayClusters", []):
         table.add_row("[bold]RayCluster[/]", f"{cluster['namespace']}/{cluster['name']} {cluster['state']}")
     console.print(table)
+    print_debts(found.get("debts", []))
