@@ -1,11 +1,8 @@
 """`headstay operator release-finalizers` and the kubectl line of docs/uninstall.md, against a real API server."""
 
-import asyncio
 import json
-import os
 import re
 import shlex
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.local.api_server import Output, Server, api_server
+from tests.local.operator_process import headstay, operator
+from tests.unit.controllers.take_over import documents
 
 from headstay.model.objects import Obj
 from headstay.model.ray import REDIS_CLEANUP_FINALIZER
@@ -46,17 +45,7 @@ def lease(name: str, *, renewed: timedelta) -> Obj:
 
 
 async def release(server: Server, *arguments: str, answer: str = "") -> Output:
-    kubeconfig = server.home / "kubeconfig"
-    named = {"name": "it", "context": {"cluster": "it", "namespace": "default"}}
-    config = {"current-context": "it", "clusters": [{"name": "it", "cluster": {"server": server.url}}]}
-    kubeconfig.write_text(yaml.safe_dump(config | {"contexts": [named]}))
-    command = [str(Path(sys.executable).with_name("headstay")), "operator", "release-finalizers", *arguments]
-    environment = {"HOME": str(server.home), "PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig)}
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
-    async with asyncio.timeout(60):
-        out, err = await process.communicate(answer.encode())
-    return Output(process.returncode or 0, out.decode(), err.decode())
+    return await headstay(server, "operator", "release-finalizers", *arguments, answer=answer)
 
 
 async def finalizers(server: Server, name: str, namespace: str = "default") -> list[str] | None:
@@ -134,3 +123,31 @@ async def test_the_page_s_kubectl_line_does_it_too(server: Server) -> None:
     await server.run("delete", "raycluster", "it", "--wait=false")
     await server.run(*shlex.split(line.replace("NAMESPACE", "default").replace("NAME", "it")))
     assert await finalizers(server, "it") is None
+
+
+async def test_a_kuberay_fleet_is_taken_over_and_let_go_again_without_one_object_touched(server: Server) -> None:
+    """All of it as users do it: KubeRay is gone, Headstay comes, is uninstalled, and the cluster is deleted."""
+    await server.run("create", "serviceaccount", "default")
+    cluster, *children = documents("1.3/multi-host")
+    old = cluster["metadata"].pop("uid")
+    await server.run("create", "-f-", stdin=cluster)
+    status = json.dumps({"status": cluster["status"]})
+    await server.run("patch", "raycluster", "ray", "--type=merge", "--subresource=status", f"-p={status}")
+    uid = await server.run("get", "raycluster", "ray", "-ojsonpath={.metadata.uid}")
+    await server.run("create", "-f-", stdin=list(yaml.safe_load_all(yaml.safe_dump_all(children).replace(old, uid))))
+    for child in (child for child in children if child["kind"] == "Pod"):
+        status = json.dumps({"status": child["status"]})
+        await server.run("patch", "pod", child["metadata"]["name"], "--subresource=status", f"-p={status}")
+    everything = ("get", "pods,services,jobs", "-ojson")
+    before = json.loads(await server.run(*everything))["items"]
+    async with operator(server) as running:
+        await running.until_said("adopted as it is; its 5 Pods were made by a KubeRay that leaves no version")
+        content = {"controller": "raycluster-controller", "result": "requeue_after"}
+        await running.until_shown("controller_runtime_reconcile", content)
+        refused = await release(server, "--yes")
+        assert (refused.code, "an operator is running" in refused.err) == (1, True)
+    assert json.loads(await server.run(*everything))["items"] == before
+    await server.run("delete", "raycluster", "ray", "--wait=false")
+    assert await finalizers(server, "ray") == [REDIS_CLEANUP_FINALIZER]
+    assert (await release(server, "--yes")).code == 0, "its Lease was given back"
+    assert await finalizers(server, "ray") is None
