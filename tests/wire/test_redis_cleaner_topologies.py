@@ -116,6 +116,15 @@ def test_a_sentinel_names_the_primary_also_after_a_failover(tmp_path: Path) -> N
         assert "role:master" in second.cli("INFO", "replication")
 
 
+def test_an_account_of_few_rights_is_enough_behind_a_sentinel(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as primary, sentinel(tmp_path, primary) as watcher:
+        primary.cli("ACL", "SETUSER", "ray", "on", ">pw", "~RAY*", "+scan", "+unlink")
+        watcher.cli("ACL", "SETUSER", "ray", "on", ">pw", "+info", "+sentinel|masters")
+        primary.fill("RAYns@KV", 3)
+        assert remove(RedisTarget(watcher.address, username="ray", password="pw")) == 1
+        assert primary.names() == set()
+
+
 def test_a_sentinel_of_several_primaries_is_refused_as_ray_does(tmp_path: Path) -> None:
     with (
         redis_server(tmp_path) as first,

@@ -31,7 +31,7 @@ _JOB_SECONDS = 270.0
 _CONNECT_SECONDS = 5.0
 _REPLY_SECONDS = 10.0
 _SCAN_COUNT = 1000
-_FIELDS_AT_ONCE = 500
+_FIELDS_AT_ONCE = 200
 _REPLY_BYTES = 64 * 1024
 _SMALL_HASH = 1000
 # Redis says these while it starts, fails over or is overloaded: asked again later, it answers.
