@@ -14,6 +14,7 @@ from datetime import datetime
 
 import msgspec
 
+from headstay.controllers.holders import StorageHolders
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.redis_access import CleaningError, CredentialsGoneError, RedisAccess
 from headstay.model.errors import StatusError, is_already_exists, is_not_found
@@ -36,6 +37,7 @@ from headstay.plan.debts import (
     next_step,
     read,
 )
+from headstay.plan.raycluster.plan import Holder
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.takers import takers_of
 from headstay.runtime.client import Client
@@ -84,8 +86,10 @@ class DebtController:
         namespaces: Sequence[str] = ("",),
         metrics: Metrics | None = None,
         operator_metrics: OperatorMetrics | None = None,
+        holders: StorageHolders | None = None,
     ) -> None:
         self._client = client
+        self._holders = holders or StorageHolders(client, settings.cluster_domain, namespaces)
         self._events = events
         self._settings = settings
         self._namespace = namespace
@@ -115,6 +119,10 @@ class DebtController:
         except ValueError as error:
             self._tell(found, "Warning", "UnreadableDebt", f"{error}; pay it by hand and delete this ConfigMap")
             return Result()
+        with self._holders.cleaning(debt.storage.identity(), Holder("ConfigMap", key, debt.uid)):
+            return await self._settle(found, debt)
+
+    async def _settle(self, found: ConfigMap, debt: Debt) -> Result:
         step = next_step(debt, await self._facts(debt), self._now())
         match step:
             case Wait():

@@ -4,6 +4,7 @@ Pods that we make carry the identity's hash as a label, so the answer is short h
 KubeRay and of earlier versions do not; their environment is read instead.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,19 +28,22 @@ class StorageHolders:
         self._client = client
         self._domain = domain
         self._namespaces = tuple(namespaces)
-        self._cleaning: dict[str, Holder] = {}
+        self._cleaning: defaultdict[str, list[Holder]] = defaultdict(list)
 
     @contextmanager
     def cleaning(self, identity: StorageIdentity, holder: Holder) -> Iterator[None]:
-        """While this process removes the keys itself, nobody is let in."""
-        self._cleaning[identity.text] = holder
+        """While this process removes the keys itself, nobody is let in.
+
+        Entered before asking who uses them: whoever was let in just before is then seen by the one who asks.
+        """
+        self._cleaning[identity.text].append(holder)
         try:
             yield
         finally:
-            del self._cleaning[identity.text]
+            self._cleaning[identity.text].remove(holder)
 
     async def of(self, identity: StorageIdentity) -> tuple[Holder, ...]:
-        found = [self._cleaning[identity.text]] if identity.text in self._cleaning else []
+        found = list(self._cleaning.get(identity.text, ()))
         for namespace in self._namespaces:
             found += await self._pods(identity, namespace)
             found += await self._jobs(identity, namespace)

@@ -195,6 +195,7 @@ class Operator:
             namespaces=namespaces,
             metrics=metrics,
             operator_metrics=operator_metrics,
+            holders=holders,
         )
 
     async def run(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,12 +12,21 @@ import pytest
 import yaml
 from tests.unit.controllers.world import SAMPLE, Misbehaving, World, world
 
+from headstay.controllers.debts import DebtBook, DebtController
+from headstay.controllers.holders import StorageHolders
+from headstay.controllers.raycluster import RayClusterController
+from headstay.local.server.inprocess import InProcessClient
 from headstay.model.errors import StatusError, is_not_found
-from headstay.model.objects import Obj
+from headstay.model.objects import Obj, ObjectKey
 from headstay.model.ray import CLUSTER, ENV_STORAGE_NAMESPACE, HEAD, NODE_TYPE, RAYCLUSTERS, env_entry
 from headstay.model.resource import JOBS, PODS, Resource
+from headstay.plan.debts import Debt
+from headstay.plan.raycluster.identity import StorageIdentity
+from headstay.plan.raycluster.plan import Holder
+from headstay.plan.raycluster.storage import Storage
 from headstay.plan.raycluster.writer import CONFLICT, WRITER
 from headstay.runtime.client import Page, WatchEvent
+from headstay.runtime.events import EventRecorder
 
 pytestmark = pytest.mark.looptime
 
@@ -285,3 +295,54 @@ async def test_late_news_and_crashes_never_let_two_in(seed: int) -> None:
             return len(await w.pods("head")) == 1
 
         await w.until(one_runs, seconds=900)
+
+
+SHARED = StorageIdentity("redis.default", 6379, "shared")
+
+
+async def test_nobody_is_let_in_while_a_debt_of_the_namespace_is_being_paid() -> None:
+    async with judged() as w:
+        await w.stop()
+        holders = StorageHolders(w.client, "cluster.local")
+        operator = RayClusterController(w.client, w.events, w.settings, now=lambda: datetime.now(UTC), holders=holders)
+        task = asyncio.create_task(operator.run())
+        with holders.cleaning(SHARED, Holder("ConfigMap", ObjectKey("default", "headstay-debt-1"), "1")):
+            await make(w, "next")
+            await w.until(lambda: refused(w, "next"))
+            found = await conflict(w, "next")
+            assert found["reason"] == "BeingCleaned"
+            assert "ConfigMap default/headstay-debt-1" in found["message"]
+            await w.settle(60)
+            assert await head_of(w, "next") == []
+        await w.until(lambda: head_of(w, "next"), seconds=15)
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_debt_shuts_the_namespace_before_it_asks_who_uses_it() -> None:
+    async with judged() as w:
+        await w.stop()
+        holders = StorageHolders(w.user, "cluster.local")
+        shut: list[bool] = []
+
+        class Asking(InProcessClient):
+            async def list_page(self, resource: Resource, namespace: str = "", **rest: Any) -> Page:
+                if resource == RAYCLUSTERS:
+                    shut.append(bool(await holders.of(SHARED)))
+                return await super().list_page(resource, namespace, **rest)
+
+        client = Asking(w.api)
+        storage = Storage(namespace="shared", host="redis.default", credentials="lost")
+        debt = Debt("default", "first", "1", storage, "told by the test", datetime.now(UTC))
+        await DebtBook(w.user, "default").record(debt)
+        events = EventRecorder(client, "test")
+        payer = DebtController(
+            client, events, w.settings, namespace="default", now=lambda: datetime.now(UTC), holders=holders
+        )
+        task = asyncio.create_task(payer.run())
+        await asyncio.sleep(5)
+        task.cancel()
+        await asyncio.wait({task})
+        assert shut
+        assert all(shut)
+        assert await holders.of(SHARED) == ()

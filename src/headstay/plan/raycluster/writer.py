@@ -206,7 +206,7 @@ def _held_by(holder: Holder) -> Rival:
             f"; if its node is lost for good: kubectl delete {holder.what.lower()} {holder.key.name} "
             f"-n {holder.key.namespace} --force"
         )
-    why = f"may still be written by {holder.what} {holder.key}"
+    why = f"{'may still be written' if holder.head else 'is being cleaned'} by {holder.what} {holder.key}"
     return Rival(str(holder.key), "HeldByPod" if holder.head else "BeingCleaned", why, fix)
 
 
