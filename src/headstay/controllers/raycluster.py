@@ -48,7 +48,7 @@ from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
 from headstay.plan.raycluster.settings import Settings
-from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status
+from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status, seconds_to_hold
 from headstay.plan.raycluster.writer import has_head, identities_of, shared_identity, wants_holders
 from headstay.runtime.client import Client, TransportError
 from headstay.runtime.controller import Controller, Result
@@ -206,11 +206,11 @@ class RayClusterController:
             # Whatever fails from here on, and however far its back-off has grown: a deadline is met in time.
             self.controller.enqueue_after(key, plan.requeue_after)
         error, wait = await self._act(cluster, plan)
-        if plan.status:
-            await self._write_status(observed, plan, error)
+        held = await self._write_status(observed, plan, error) if plan.status else 0.0
         if error is not None:
             raise error.cause
-        return self._result(key, plan, wait)
+        result = self._result(key, plan, wait)
+        return Result(held, "the counts of Pods change") if held else result
 
     def _observe(self, cluster: RayCluster) -> Observed:
         index = str(cluster.key)
@@ -265,12 +265,17 @@ class RayClusterController:
                 return None, wait
         return None, None
 
-    async def _write_status(self, observed: Observed, plan: Plan, failed: "_Failed | None") -> None:
-        """The observed version is the precondition: a status computed from old news must not overwrite newer."""
-        cluster = observed.cluster
-        status = next_status(observed, plan, failed.failure if failed else None, self._now())
+    async def _write_status(self, observed: Observed, plan: Plan, failed: "_Failed | None") -> float:
+        """The observed version is the precondition: a status computed from old news must not overwrite newer.
+
+        Returns for how many seconds a change that can wait was held back.
+        """
+        cluster, now = observed.cluster, self._now()
+        status = next_status(observed, plan, failed.failure if failed else None, now)
         if not is_worth_writing(cluster.status, status):
-            return
+            return 0.0
+        if failed is None and (held := seconds_to_hold(cluster.status, status, now)):
+            return held
         patch = {
             "metadata": {"resourceVersion": cluster.metadata.resource_version},
             "status": merge_patch(cluster.status, status),
@@ -281,6 +286,7 @@ class RayClusterController:
             if failed is None and not is_not_found(error):
                 raise
             log.debug("RayCluster %s: status not written: %s", cluster.key, error)
+        return 0.0
 
     def _greet(self, observed: Observed) -> None:
         """Tells a user who changes operators or versions, once, that nothing was restarted for it."""
@@ -315,7 +321,7 @@ class RayClusterController:
             self._recorder.record(cluster, event)
 
     def _result(self, key: ObjectKey, plan: Plan, wait: Waiting | None) -> Result:
-        """A wait must not outlast a doubt: what is waited for may be long, and what is in doubt is told by time alone."""
+        """A wait must not outlast a doubt, which nothing but time brings up again."""
         asked, reason = (wait.seconds, wait.reason) if wait is not None else (plan.requeue_after, plan.reason)
         times = [asked, self._expectations.next_expiry(key, _monotonic())]
         return Result(min((seconds for seconds in times if seconds is not None), default=None), reason)

@@ -21,6 +21,8 @@ from headstay.plan.raycluster.replicas import desired_resources, totals
 
 _NOT_WORTH_A_WRITE = ("lastUpdateTime", "observedGeneration", "desiredCPU", "desiredMemory", "desiredGPU", "desiredTPU")
 
+_COUNTS = ("readyWorkerReplicas", "availableWorkerReplicas")
+
 
 class Failure(NamedTuple):
     """What stopped the pass. `reason` is that of condition ReplicaFailure, or "" where it has none."""
@@ -68,6 +70,19 @@ def next_status(observed: Observed, plan: Plan, failure: Failure | None, now: da
 def is_worth_writing(old: Obj, new: Obj) -> bool:
     """Whether anything changed that somebody waits for."""
     return _without(old, _NOT_WORTH_A_WRITE) != _without(new, _NOT_WORTH_A_WRITE) or "observedGeneration" not in old
+
+
+def seconds_to_hold(old: Obj, new: Obj, now: datetime) -> float:
+    """How long a status worth writing may wait, at most a second: while workers trickle in, a count alone is written
+    once in each second of the clock. What anybody acts on, the last worker included, is never held.
+    """
+    if new["readyWorkerReplicas"] == new["desiredWorkerReplicas"] or old.get("lastUpdateTime") != rfc3339(now):
+        return 0.0
+    return 0.0 if is_worth_writing({**old, **{name: new[name] for name in _COUNTS}}, new) else _rest_of_second(now)
+
+
+def _rest_of_second(now: datetime) -> float:
+    return (1_000_000 - now.microsecond) / 1e6
 
 
 def _without(status: Obj, fields: tuple[str, ...]) -> Obj:
