@@ -19,7 +19,7 @@ from headstay.local.server.inprocess import InProcessClient
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.objects import Obj, ObjectKey
 from headstay.model.ray import CLUSTER, ENV_STORAGE_NAMESPACE, HEAD, NODE_TYPE, RAYCLUSTERS, env_entry
-from headstay.model.resource import JOBS, PODS, Resource
+from headstay.model.resource import JOBS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
 from headstay.plan.debts import Debt
 from headstay.plan.raycluster.identity import StorageIdentity
 from headstay.plan.raycluster.plan import Holder
@@ -297,6 +297,7 @@ async def test_late_news_and_crashes_never_let_two_in(seed: int) -> None:
         await w.until(one_runs, seconds=900)
 
 
+POLICY = "headstay.io/gcs-ft-cleanup"
 SHARED = StorageIdentity("redis.default", 6379, "shared")
 
 
@@ -346,3 +347,59 @@ async def test_a_debt_shuts_the_namespace_before_it_asks_who_uses_it() -> None:
         assert shut
         assert all(shut)
         assert await holders.of(SHARED) == ()
+
+
+async def test_two_watched_namespaces_with_a_cache_each_still_have_one_writer() -> None:
+    async with world() as w:
+        await w.stop()
+        await w.user.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "team"}}
+        await w.user.create(SERVICE_ACCOUNTS, account)
+        namespaces = ("default", "team")
+        holders = StorageHolders(w.client, "cluster.local", namespaces)
+        tasks = [
+            asyncio.create_task(
+                RayClusterController(
+                    w.client,
+                    w.events,
+                    w.settings,
+                    now=lambda: datetime.now(UTC),
+                    namespace=namespace,
+                    holders=holders,
+                ).run()
+            )
+            for namespace in namespaces
+        ]
+        document = next(found for found in yaml.safe_load_all(SAMPLE.read_text()) if found["kind"] == "RayCluster")
+        container = document["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+        entry = next(entry for entry in container["env"] if entry["name"] == "RAY_REDIS_ADDRESS")
+        entry["value"] = "redis.default.svc:6379"
+        document["metadata"]["annotations"]["ray.io/external-storage-namespace"] = "shared"
+        for namespace in namespaces:
+            document["metadata"]["namespace"] = namespace
+            await w.user.create(RAYCLUSTERS, document)
+
+        async def heads() -> list[str]:
+            page = await w.user.list_page(PODS, "", label_selector=f"{NODE_TYPE}={HEAD}")
+            return [msgspec.json.decode(item)["metadata"]["namespace"] for item in page.items]
+
+        await w.until(heads)
+        await w.settle(120)
+        (writer,) = await heads()
+        assert "StorageNamespaceConflict" in w.events.reasons()
+        await w.user.patch(
+            RAYCLUSTERS, writer, document["metadata"]["name"], {"metadata": {"annotations": {POLICY: "Retain"}}}
+        )
+        await w.user.delete(RAYCLUSTERS, writer, document["metadata"]["name"])
+        await w.settle(60)
+        assert await heads() == [writer], "here nobody collects Pods whose owner is gone"
+        page = await w.user.list_page(PODS, writer, label_selector=f"{NODE_TYPE}={HEAD}")
+        await w.user.delete(PODS, writer, msgspec.json.decode(page.items[0])["metadata"]["name"])
+
+        async def handed_over() -> bool:
+            return await heads() == [namespace for namespace in namespaces if namespace != writer]
+
+        await w.until(handed_over, seconds=30)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
