@@ -1,6 +1,6 @@
 # Two commands matter: `make quickstart` and `make test`. The rest is what they are made of.
 .DEFAULT_GOAL := help
-.PHONY: help install dev quickstart test lint unit wire sim local e2e conformance bench bench-recovery bench-redis-delete lock clean
+.PHONY: help install dev quickstart test lint unit wire sim local e2e conformance bench bench-scale bench-recovery bench-redis-delete lock clean
 PYTEST := .venv/bin/pytest
 
 help: ## Show this list
@@ -43,6 +43,9 @@ conformance: dev ## The same kubectl transcripts against a real kube-apiserver
 
 bench: install ## Measure start-up, recovery, memory and idle CPU
 	.venv/bin/python bench/run.py
+
+bench-scale: dev ## Measure 100, 300 and 1,000 RayClusters on simulated nodes
+	.venv/bin/python -m bench.scale
 
 bench-recovery: install ## Measure recovery from a dead GCS, head restart beside in place (RUNS=10)
 	.venv/bin/python bench/recovery.py
