@@ -29,7 +29,7 @@ unit: ## Pure logic, in seconds
 wire: ## The operator's client against a server that misbehaves
 	$(PYTEST) -q tests/wire
 
-sim: ## Controllers broken at every write, in virtual time
+sim: ## The operator broken at every write, and 1,000 seeds of faults, in virtual time
 	$(PYTEST) -q tests/sim
 
 local: ## The local Kubernetes, through kubectl

@@ -3,6 +3,7 @@
 A judge never asks the operator. `Judges.broken` collects sentences; a run is good when there are none.
 """
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Judges:
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self.broken: list[str] = []
+        self.heard = asyncio.Event()
         self.writes: list[Write] = []
         self.log: deque[str] = deque(maxlen=400)
         self._now = now
@@ -50,6 +52,7 @@ class Judges:
         store.on_change(self._changed)
 
     def complain(self, text: str) -> None:
+        self.heard.set()
         self.broken.append(f"{self._now():.3f}: {text}")
         self.log.append(f"{self._now():.3f} !!! {text}")
 

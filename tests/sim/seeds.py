@@ -39,14 +39,16 @@ def run_seed(seed: int, kit: Kit | None = None) -> Outcome:
 
 
 async def _run(seed: int, kit: Kit | None) -> Outcome:
+    """Up to the first complaint: what comes after it may be its consequence."""
     script = random.Random(seed)
     weather = _weather(script)
     kit = kit or Kit(operators=script.choice([1, 1, 2]))
     async with world(kit, weather) as found:
-        try:
-            await _Script(found, script).play()
-        except Exception:  # noqa: BLE001 a bug of the run is a finding of the seed
-            found.judges.complain(traceback.format_exc())
+        play = asyncio.create_task(_Script(found, script).play())
+        complaint = asyncio.create_task(found.judges.heard.wait())
+        await asyncio.wait({play, complaint}, return_when=asyncio.FIRST_COMPLETED)
+        if play.done() and (bug := play.exception()) is not None:
+            found.judges.complain("".join(traceback.format_exception(bug)))
         digest = hashlib.sha256(repr(found.history).encode()).hexdigest()
         return Outcome(seed, list(found.judges.broken), digest, list(found.judges.log))
 
@@ -168,11 +170,10 @@ class _Script:
             loop.call_later(self._script.choice([1.0, 12.0, 40.0]), loop.thaw, leader.name)
 
 
-def main(first: int, last: int) -> int:
-    """Runs seeds first..last-1 and prints one line for each that failed."""
-    logging.disable(logging.CRITICAL)
+def main(first: int, last: int, step: int = 1, share: int = 0) -> int:
+    """Runs every `step`th of seeds first..last-1 and prints a line for each that failed; their number."""
     failed = 0
-    for seed in range(first, last):
+    for seed in range(first + share, last, step):
         outcome = run_seed(seed)
         if outcome.broken:
             failed += 1
@@ -181,4 +182,8 @@ def main(first: int, last: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main(int(sys.argv[1]), int(sys.argv[2])) else 0)
+    logging.disable(logging.CRITICAL)
+    if sys.argv[1] == "--history":
+        print(run_seed(int(sys.argv[2])).history)
+    else:
+        sys.exit(1 if main(*map(int, sys.argv[1:])) else 0)

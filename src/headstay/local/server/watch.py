@@ -73,17 +73,19 @@ class Subscription:
 
 
 class Broadcaster:
+    """Tells the subscribers of a table in the order they came, so that a run in virtual time can be told again."""
+
     def __init__(self, store: Store) -> None:
-        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._subscriptions: dict[str, dict[Subscription, None]] = {}
         store.on_change(self._broadcast)
 
     def subscribe(self, table: str, wanted: Callable[[Change], bool], limit: int = BUFFER) -> Subscription:
         subscription = Subscription(wanted, limit)
-        self._subscriptions.setdefault(table, set()).add(subscription)
+        self._subscriptions.setdefault(table, {})[subscription] = None
         return subscription
 
     def unsubscribe(self, table: str, subscription: Subscription) -> None:
-        self._subscriptions.get(table, set()).discard(subscription)
+        self._subscriptions.get(table, {}).pop(subscription, None)
 
     def close(self, table: str | None = None) -> None:
         """Ends the watches of one table (its CRD is gone), or all of them (the server stops)."""

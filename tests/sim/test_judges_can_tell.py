@@ -1,0 +1,112 @@
+"""Operators with one promise taken away: the judges must notice each, or they would notice nothing."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.sim import virtual_time
+from tests.sim.flows import FLOWS
+from tests.sim.seeds import run_seed
+from tests.sim.world import Kit, seeded, world
+
+from headstay.controllers import actions, raycluster
+from headstay.controllers.expectations import Expectations
+from headstay.model.ray import RayCluster
+from headstay.plan.raycluster import decide, recovery
+from headstay.plan.raycluster.plan import Create, Observed
+from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.steps import Step
+from headstay.runtime.queue import WorkQueue
+
+ENOUGH = 150
+"""Seeds within which each of them is caught."""
+
+Break = Callable[[pytest.MonkeyPatch], Kit | None]
+
+
+def forgets_what_it_made(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Expectations, "unsettled", lambda *_: frozenset())
+
+
+def does_not_ask_whether_a_head_is_left(patch: pytest.MonkeyPatch) -> None:
+    carry_out = actions.Actor._create
+
+    async def create(self: actions.Actor, cluster: RayCluster, action: Create) -> actions.Waiting | None:
+        object.__setattr__(action, "unless", "")
+        return await carry_out(self, cluster, action)
+
+    def has_no_head(observed: Observed, node_type: str) -> list[object]:
+        return [] if observed.cluster.deleting and node_type == "head" else of_type(observed, node_type)
+
+    of_type: Callable[[Observed, str], list[object]] = Observed.of_type  # type: ignore[assignment]
+    patch.setattr(actions.Actor, "_create", create)
+    patch.setattr(Observed, "of_type", has_no_head)
+
+
+def makes_children_before_the_finalizer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decide, "wants_finalizer", lambda *_: False)
+
+
+def trusts_that_it_still_leads(_: pytest.MonkeyPatch) -> Kit:
+    return Kit(fence=lambda client, _: client, operators=2)
+
+
+def works_on_a_key_twice_at_once(patch: pytest.MonkeyPatch) -> None:
+    def add(self: WorkQueue[object], key: object) -> None:
+        self._waiting[key] = 0.0
+        self._wake()
+
+    patch.setattr(WorkQueue, "add", add)
+    patch.setattr(WorkQueue, "done", lambda self, key: self._locked.pop(key, None))
+
+
+def makes_a_head_while_the_old_one_goes(patch: pytest.MonkeyPatch) -> None:
+    step = recovery.head_step
+
+    def hasty(observed: Observed, settings: Settings) -> Step:
+        found = step(observed, settings)
+        if found.why != "waiting for the old head Pod to be gone":
+            return found
+        living = Observed(observed.cluster, pods=tuple(pod for pod in observed.pods if not observed.terminating(pod)))
+        return step(living, settings)
+
+    patch.setattr(decide, "head_step", hasty)
+
+
+def writes_a_status_every_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(raycluster, "is_worth_writing", lambda *_: True)
+    patch.setattr(raycluster, "_what_matters", lambda cluster: (cluster.metadata.resource_version,))
+
+
+BROKEN: list[tuple[Break, str]] = [
+    (forgets_what_it_made, "at most"),
+    (does_not_ask_whether_a_head_is_left, "may still write"),
+    (makes_children_before_the_finalizer, "before its cluster's finalizer"),
+    (trusts_that_it_still_leads, "while the Lease was held by"),
+    (works_on_a_key_twice_at_once, "at once"),
+    (makes_a_head_while_the_old_one_goes, "head Pods at once"),
+    (writes_a_status_every_time, "the operator never rests"),
+]
+
+
+@pytest.mark.parametrize(("breaking", "verdict"), BROKEN, ids=[found[0].__name__ for found in BROKEN])
+def test_an_operator_that_breaks_its_promise_is_caught(
+    breaking: Break, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = breaking(monkeypatch)
+    for seed in range(ENOUGH):
+        outcome = run_seed(seed, kit)
+        if any(verdict in text for text in outcome.broken):
+            return
+    pytest.fail(f"not caught within {ENOUGH} seeds")
+
+
+def test_a_flow_that_does_not_end_as_it_should_is_caught() -> None:
+    async def flow() -> list[str]:
+        async with world() as found:
+            await FLOWS["create"](found)
+            await found.converge({"a", "b"}, 60)
+            return found.judges.broken
+
+    with seeded(0):
+        (told,) = virtual_time.run(flow())
+    assert "there are clusters ['a'], not ['a', 'b']" in told
