@@ -44,6 +44,7 @@ from headstay.model.ray import (
 )
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.adoption import adopted
+from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
@@ -59,6 +60,7 @@ from headstay.runtime.reflector import Reflector
 log = logging.getLogger(__name__)
 
 _BY_CLUSTER = "cluster"
+_OVERDUE_SECONDS = 5.0
 _BY_STORAGE = "storage"
 _LATE_NEWS_SECONDS = 1.0
 # Ours carry all that apply. KubeRay's Services for hosts and for Serve lack the first: unseen, they would get twins.
@@ -194,17 +196,21 @@ class RayClusterController:
             self._heads.pop(key, None)
             self._met.discard(key)
             return Result()
-        await self._settle_doubts(key)
-        observed = await self._with_rivals(self._observe(cluster))
+        left = time_left(cluster, self._settings, self._now())
+        if left is not None:
+            # Whatever fails from here on, and however far its back-off has grown: the deadline is met in time.
+            self.controller.enqueue_after(key, max(left, _OVERDUE_SECONDS))
+        if left is not None and left <= 0:
+            observed = self._observe(cluster)  # no question of which the answer could still be waited for
+        else:
+            await self._settle_doubts(key)
+            observed = await self._with_rivals(self._observe(cluster))
         self._greet(observed)
         self._count_recoveries(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
             self._tell_once(cluster, event)
-        if cluster.deleting and plan.requeue_after is not None:
-            # Whatever fails from here on, and however far its back-off has grown: a deadline is met in time.
-            self.controller.enqueue_after(key, plan.requeue_after)
         error, wait = await self._act(cluster, plan)
         held = await self._write_status(observed, plan, error) if plan.status else 0.0
         if error is not None:

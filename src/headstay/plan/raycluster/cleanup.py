@@ -69,6 +69,13 @@ def deletion_timeout(cluster: RayCluster) -> int:
     return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else DEFAULT_TIMEOUT_SECONDS
 
 
+def time_left(cluster: RayCluster, settings: Settings, now: datetime) -> float | None:
+    """Seconds until our finalizer goes whatever happens; None where no deadline of ours is running."""
+    if not has_finalizer(cluster) or not cluster.metadata.deletion_timestamp or settings.cleanup_mode == "Mandatory":
+        return None
+    return deletion_timeout(cluster) - (now - parse(cluster.metadata.deletion_timestamp)).total_seconds()
+
+
 @dataclass(frozen=True)
 class _Deletion:
     """What the steps ask for. `left` is the time until the deadline in seconds, None where there is none."""
@@ -91,8 +98,7 @@ def plan_deletion(observed: Observed, settings: Settings, now: datetime) -> Plan
     cluster = observed.cluster
     if not has_finalizer(cluster):
         return Plan("being deleted; nothing of ours holds it", status=False)
-    spent = (now - parse(cluster.metadata.deletion_timestamp or "")).total_seconds()
-    left = deletion_timeout(cluster) - spent if settings.cleanup_mode == "BestEffort" else None
+    left = time_left(cluster, settings, now)
     deletion = _Deletion(observed, settings, now, left)
     if deletion.overdue:
         return _out_of_time(deletion)
