@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from headstay.controllers.cleanups import Cleanups
+from headstay.controllers.cleanups import Cleanups, namespace_is_going
 from headstay.controllers.debts import DebtBook
 from headstay.controllers.expectations import Expectations
 from headstay.controllers.recorder import Recorder
@@ -35,7 +35,6 @@ _SUFFIX_LENGTH = 5
 _LOOK_AGAIN_SECONDS = 1.0
 _NAME_TAKEN_SECONDS = 2.0
 _DISPENSABLE_SECONDS = 60.0
-_NAMESPACE_GOES = "NamespaceTerminating"
 
 
 class Waiting(NamedTuple):
@@ -130,7 +129,7 @@ class Actor:
             if "generateName" in metadata and not is_already_exists(error):
                 self._refused.setdefault(cluster.key, {})[metadata["generateName"]] = name
             self._record(cluster, action.failed, name, error)
-            if any(cause.reason == _NAMESPACE_GOES for cause in error.causes) and action.doomed:
+            if action.doomed and namespace_is_going(error):
                 return await self._instead(cluster, action.doomed)
             if action.patient:
                 self._cleanups.refused(cluster.key, error)

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 CLEAN_SECONDS = 20.0
 """A worker of the RayCluster controller waits for it; what takes longer goes on as a debt."""
 
+_NAMESPACE_GOES = "NamespaceTerminating"
+
 Tell = Callable[[RayCluster, EventDraft, str, Exception | None], None]
 
 
@@ -47,7 +49,7 @@ class Cleanups:
             fresh = await self._debts.record(action.debt)
         except (StatusError, TransportError) as error:
             self._tell(cluster, action.failed, name, error)
-            if action.required:
+            if action.required and not namespace_is_going(error):
                 raise
         else:
             if fresh:
@@ -66,6 +68,11 @@ class Cleanups:
             return tuple(_filled(found, str(error)) for found in action.otherwise)
         self._tell(cluster, action.done, str(removed), None)
         return None
+
+
+def namespace_is_going(error: Exception) -> bool:
+    """Whether the API refuses for good, since the namespace is being deleted."""
+    return isinstance(error, StatusError) and any(cause.reason == _NAMESPACE_GOES for cause in error.causes)
 
 
 def _filled(action: Action, error: str) -> Action:

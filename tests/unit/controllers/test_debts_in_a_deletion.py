@@ -59,6 +59,15 @@ async def test_a_namespace_that_is_being_deleted_is_not_held_up_for_a_job() -> N
         assert "takes no cleanup Job" in debt["data"]["reason"]
 
 
+async def test_an_operator_whose_own_namespace_goes_too_waits_for_no_debt() -> None:
+    async with world() as w:
+        await w.complete()
+        w.client.refuse = refusing(create_Job=TERMINATING, create_ConfigMap=TERMINATING)
+        await w.delete_cluster()
+        await w.until(w.is_gone, seconds=5)
+        assert "FailedToRecordRedisDebt" in w.events.reasons()
+
+
 async def test_a_job_that_is_refused_holds_no_longer_than_the_deadline() -> None:
     """Also when the back-off between the tries has grown beyond it."""
     async with world() as w:
