@@ -30,11 +30,12 @@ class Owners:
         self._made.pop(cluster, None)
 
     async def is_gone(self, cluster: RayCluster) -> bool:
-        """To be asked before children are made."""
+        """To be asked before children are made. A cleanup Job is worth the question every time: keys go with it."""
         now = asyncio.get_running_loop().time()
         last = self._made.get(cluster.key)
         self._made[cluster.key] = _Made(cluster.metadata.uid, now)
-        if last is None or last.uid != cluster.metadata.uid or now - last.at > _SECONDS:
+        again = last is not None and last.uid == cluster.metadata.uid and now - last.at <= _SECONDS
+        if not again and not cluster.deleting:
             return False
         try:
             found = await self._client.get(RAYCLUSTERS, cluster.namespace, cluster.name)
