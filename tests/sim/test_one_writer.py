@@ -284,6 +284,7 @@ async def test_late_news_and_crashes_never_let_two_in(seed: int) -> None:
                     for name in "ab":
                         with suppress(StatusError):
                             await make(w, name)
+
         async def one_runs() -> bool:
             for name in "ab":  # both may still have been going when the last of the above was done
                 with suppress(StatusError):
