@@ -142,7 +142,8 @@ class DebtController:
         clusters = [cluster for namespace in self._namespaces for cluster in await self._clusters(namespace)]
         if debt.namespace not in self._namespaces and "" not in self._namespaces:
             clusters += await self._clusters(debt.namespace)
-        takers = takers_of(debt.storage, [cluster for cluster in clusters if cluster.metadata.uid != debt.uid])
+        others = [cluster for cluster in clusters if cluster.metadata.uid != debt.uid]
+        takers = takers_of(debt.storage, others, self._settings.cluster_domain)
         return Facts(
             cluster_left=any(cluster.metadata.uid == debt.uid for cluster in clusters),
             heads=await self._heads(debt),

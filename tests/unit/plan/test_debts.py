@@ -132,6 +132,10 @@ def living(**metadata: Any) -> RayCluster:
 def test_who_uses_the_same_keys_has_taken_them_over() -> None:
     same = {"annotations": {"ray.io/external-storage-namespace": UID}}
     assert takers_of(STORAGE_OF_SAMPLE, [living(**same)]).certain == ("default/other",)
+    full = head_template(env=[{"name": "RAY_REDIS_ADDRESS", "value": "redis.default.svc.corp.example"}])
+    in_full = ft_cluster(head={"template": full}, **same)
+    in_full.metadata.name, in_full.metadata.uid = "other", "another-uid"
+    assert takers_of(STORAGE_OF_SAMPLE, [in_full], "corp.example").certain == ("default/other",)
     assert takers_of(STORAGE_OF_SAMPLE, [living()]) == ((), ())
     elsewhere = living(namespace="elsewhere", **same)
     assert takers_of(STORAGE_OF_SAMPLE, [elsewhere]) == ((), ()), "its redis is another Service"

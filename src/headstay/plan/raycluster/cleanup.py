@@ -132,7 +132,7 @@ def _steps(deletion: _Deletion) -> Plan:
     if _own_job(observed) is None and (other := keys_left_to(observed, settings)):
         why = f"its keys belong to RayCluster {other} by now"
         return _release(cluster, why, words.left_to(cluster, other), outcome="retained")
-    if policy.who == "Operator" and (storage := storage_of(cluster)) is not None:
+    if policy.who == "Operator" and (storage := storage_of(cluster, settings.cluster_domain)) is not None:
         return _clean_from_here(deletion, storage)
     return replace(_clean_by_job(deletion), events=events)
 
@@ -221,7 +221,7 @@ def _start_job(deletion: _Deletion) -> Plan:
 
 def _without_job(deletion: _Deletion) -> tuple[Action, ...]:
     """The namespace is being deleted and takes no Job any more: waiting would only hold it up."""
-    storage = storage_of(deletion.cluster)
+    storage = storage_of(deletion.cluster, deletion.settings.cluster_domain)
     reachable = storage is not None and storage.known
     if deletion.settings.redis_access and storage is not None and reachable:
         return _clean_from_here(deletion, storage).actions
@@ -261,7 +261,7 @@ def _give_up(deletion: _Deletion, why: str, event: EventDraft | None = None, *, 
     """Debt first, then the finalizer: a crash in between leaves both, and the debt is written once."""
     cluster = deletion.cluster
     release = _release(cluster, why, event or words.left_behind(cluster, why), outcome=outcome)
-    storage = owed_storage(cluster)
+    storage = owed_storage(cluster, deletion.settings.cluster_domain)
     if storage is None:
         return release
     heads = tuple(pod.metadata.uid for pod in deletion.observed.of_type(HEAD))

@@ -42,7 +42,7 @@ def policy_complaints(cluster: RayCluster, settings: Settings) -> tuple[EventDra
 def _why_not_from_here(cluster: RayCluster, settings: Settings) -> str:
     if not settings.redis_access:
         return "this operator has no access to Redis (set the chart value redisAccess.enabled to true)"
-    storage = storage_of(cluster)
+    storage = storage_of(cluster, settings.cluster_domain)
     if storage is None or not storage.known:
         return "the spec does not say in plain text where its Redis is"
     if storage.credentials == "lost" and not written_password(cluster):

@@ -47,7 +47,7 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
         return Plan(refusal.note, events=(refusal,), status=False)
     if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
-        add = SetFinalizers(finalizers, annotations=storage_note(cluster))
+        add = SetFinalizers(finalizers, annotations=storage_note(cluster, settings.cluster_domain))
         return Plan("adding the Redis cleanup finalizer before any child", (add,), status=False)
     return _with_ingress(observed, _reconcile(observed, settings), settings)
 

@@ -19,6 +19,7 @@ from headstay.model.ray import (
     start_params,
 )
 from headstay.plan.raycluster.identity import (
+    CLUSTER_DOMAIN,
     StorageIdentity,
     storage_identity,
     storage_namespace,
@@ -74,14 +75,14 @@ class Storage(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
         return msgspec.json.encode(self).decode()
 
 
-def storage_of(cluster: RayCluster) -> Storage | None:
+def storage_of(cluster: RayCluster, domain: str = CLUSTER_DOMAIN) -> Storage | None:
     """None where there is nothing to clean from outside: no Redis, none named, or one that lives in the head Pod."""
     container = ray_container(cluster.head_group)
     options = cluster.ft_options or {}
     named = options.get("redisAddress") or env_entry(container, ENV_REDIS_ADDRESS) or container.get("envFrom")
     if not uses_redis(cluster) or not named:
         return None
-    identity = storage_identity(cluster)
+    identity = storage_identity(cluster, domain)
     if identity is not None and identity.pod_private:
         return None
     address = _address(cluster)
@@ -100,9 +101,9 @@ def storage_of(cluster: RayCluster) -> Storage | None:
     )
 
 
-def storage_note(cluster: RayCluster) -> dict[str, str]:
+def storage_note(cluster: RayCluster, domain: str = CLUSTER_DOMAIN) -> dict[str, str]:
     """The annotation to remember it by."""
-    storage = storage_of(cluster)
+    storage = storage_of(cluster, domain)
     return {STORAGE: storage.to_json()} if storage else {}
 
 
@@ -114,10 +115,10 @@ def remembered_storage(cluster: RayCluster) -> Storage | None:
         return None
 
 
-def owed_storage(cluster: RayCluster) -> Storage | None:
+def owed_storage(cluster: RayCluster, domain: str = CLUSTER_DOMAIN) -> Storage | None:
     """Where keys may remain. None where there are none to remain."""
     if uses_redis(cluster):
-        return storage_of(cluster)
+        return storage_of(cluster, domain)
     return remembered_storage(cluster) or Storage(namespace=storage_namespace(cluster), credentials="lost")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from headstay.model.ray import RayCluster
-from headstay.plan.raycluster.identity import storage_identity, storage_namespace_env, uses_redis
+from headstay.plan.raycluster.identity import CLUSTER_DOMAIN, storage_identity, storage_namespace_env, uses_redis
 from headstay.plan.raycluster.storage import Storage
 
 
@@ -15,7 +15,7 @@ class Takers(NamedTuple):
     doubtful: tuple[str, ...]
 
 
-def takers_of(storage: Storage, clusters: Iterable[RayCluster]) -> Takers:
+def takers_of(storage: Storage, clusters: Iterable[RayCluster], domain: str = CLUSTER_DOMAIN) -> Takers:
     """A cluster that is being deleted counts as doubtful: it cleans up after itself, and may still write."""
     wanted = storage.identity()
     certain: list[str] = []
@@ -23,7 +23,7 @@ def takers_of(storage: Storage, clusters: Iterable[RayCluster]) -> Takers:
     for cluster in clusters:
         if not uses_redis(cluster):
             continue
-        identity = storage_identity(cluster)
+        identity = storage_identity(cluster, domain)
         if identity is not None and (identity.host, identity.port, identity.namespace) == wanted[:3]:
             (doubtful if cluster.deleting else certain).append(str(cluster.key))
         elif identity is None and storage_namespace_env(cluster).get("value", storage.namespace) == storage.namespace:
