@@ -72,7 +72,8 @@ def test_the_sample_s_life_from_apply_to_nothing(kubectl: Kubectl, sample: str) 
     assert not ray_pods(kubectl, "head")
     end_job(kubectl, "Complete")
     until(lambda: gone(kubectl, name), seconds=5, what="the RayCluster is gone")
-    until(lambda: not kubectl.items("services"), what="its Service is collected")
+    # A collector learns of new kinds of owners only every 30 s.
+    until(lambda: not kubectl.items("services"), seconds=90, what="its Service is collected")
     reasons = {event["reason"] for event in kubectl.items("events")}
     wanted = {"CreatedService", "CreatedHeadPod", "CreatedWorkerPod", "DeletedPod", "CreatedRedisCleanupJob"}
     until(lambda: wanted <= reasons | {event["reason"] for event in kubectl.items("events")}, what=f"Events {wanted}")

@@ -35,3 +35,9 @@ def test_anything_but_a_count_is_told_at_once_with_the_count() -> None:
 
 def test_a_first_status_is_told_at_once() -> None:
     assert seconds_to_hold({}, WRITTEN | {"readyWorkerReplicas": 1}, NOW) == 0
+
+
+def test_a_status_that_only_says_who_is_in_charge_is_written_at_once() -> None:
+    aside = {"conditions": [{"type": "headstay.io/ManagedByKubeRay", "status": "True"}]}
+    assert seconds_to_hold({}, aside, NOW) == 0
+    assert seconds_to_hold({"lastUpdateTime": WRITTEN["lastUpdateTime"]}, aside, NOW) == 0

@@ -74,9 +74,10 @@ def is_worth_writing(old: Obj, new: Obj) -> bool:
 
 def seconds_to_hold(old: Obj, new: Obj, now: datetime) -> float:
     """How long a status worth writing may wait, at most a second: while workers trickle in, a count alone is written
-    once in each second of the clock. What anybody acts on, the last worker included, is never held.
+    once in each second of the clock. What anybody acts on, the last worker included, is never held; nor is a status
+    without counts, which says why there are none.
     """
-    if new["readyWorkerReplicas"] == new["desiredWorkerReplicas"] or old.get("lastUpdateTime") != rfc3339(now):
+    if new.get("readyWorkerReplicas") == new.get("desiredWorkerReplicas") or old.get("lastUpdateTime") != rfc3339(now):
         return 0.0
     return 0.0 if is_worth_writing({**old, **{name: new[name] for name in _COUNTS}}, new) else _rest_of_second(now)
 
