@@ -20,6 +20,7 @@ from headstay.controllers.expectations import Expectations
 from headstay.controllers.holders import StorageHolders
 from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
+from headstay.controllers.onlooker import Onlooker
 from headstay.controllers.owners import Owners
 from headstay.controllers.recorder import Recorder
 from headstay.model.errors import StatusError, is_not_found
@@ -43,11 +44,9 @@ from headstay.model.ray import (
     Service,
 )
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
-from headstay.plan.raycluster.adoption import adopted
 from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
-from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status, seconds_to_hold
 from headstay.plan.raycluster.writer import has_head, identities_of, shared_identity, wants_holders
@@ -92,16 +91,15 @@ class RayClusterController:
         self._now = now
         self._expectations = Expectations()
         self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
-        self._heads: dict[ObjectKey, HeadSeen] = {}
-        self._met: set[ObjectKey] = set()
-        self._metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
+        operator_metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
+        self._onlooker = Onlooker(settings, operator_metrics)
         self._actor = Actor(
             client,
             recorder,
             self._expectations,
             draw,
             debt_namespace=debt_namespace,
-            cleaned=self._metrics.cleaned,
+            cleaned=operator_metrics.cleaned,
         )
         self._owners = Owners(client)
         self._namespace = namespace
@@ -114,7 +112,7 @@ class RayClusterController:
             namespace=namespace,
             indexes={_BY_STORAGE: lambda cluster: identities_of(cluster, settings)},
         )
-        self._metrics.watch_clusters(self.clusters.cache.list)
+        operator_metrics.watch_clusters(self.clusters.cache.list)
         self.pods = Reflector(
             client,
             PODS,
@@ -193,8 +191,7 @@ class RayClusterController:
             self._actor.forget(key)
             self._owners.forget(key)
             self._told.pop(key, None)
-            self._heads.pop(key, None)
-            self._met.discard(key)
+            self._onlooker.forget(key)
             return Result()
         left = time_left(cluster, self._settings, self._now())
         if left is not None:
@@ -205,8 +202,7 @@ class RayClusterController:
         else:
             await self._settle_doubts(key)
             observed = await self._with_rivals(self._observe(cluster))
-        self._greet(observed)
-        self._count_recoveries(observed)
+        self._onlooker.look(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
@@ -293,27 +289,6 @@ class RayClusterController:
                 raise
             log.debug("RayCluster %s: status not written: %s", cluster.key, error)
         return 0.0
-
-    def _greet(self, observed: Observed) -> None:
-        """Tells a user who changes operators or versions, once, that nothing was restarted for it."""
-        key = observed.cluster.key
-        if key not in self._met and not observed.cluster.deleting and not observed.beside:
-            self._met.add(key)
-            if text := adopted(observed, self._settings):
-                log.info("RayCluster %s: %s", key, text)
-
-    def _count_recoveries(self, observed: Observed) -> None:
-        key = observed.cluster.key
-        look = look_at_head(observed, self._heads.get(key))
-        if look.seen is None:
-            self._heads.pop(key, None)
-        else:
-            self._heads[key] = look.seen
-        if look.recovery is not None:
-            self._metrics.recovered(look.recovery)
-            spans = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in look.recovery.seconds.items())
-            head, how = look.recovery.head, look.recovery.how
-            log.info("RayCluster %s: head %s was %s and is Ready (%s)", key, head, how, spans)
 
     def _tell_once(self, cluster: RayCluster, event: EventDraft) -> None:
         """One Event for one problem of one version of an object, however often it is looked at."""
