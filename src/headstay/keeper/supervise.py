@@ -6,7 +6,6 @@ us), or when it gives up; Ray's own `--block` then ends the head.
 """
 
 import ctypes
-import json
 import os
 import select
 import signal
@@ -16,7 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from . import redis
 from .cgroup import throttled_seconds
@@ -40,16 +39,11 @@ def tell(message: str) -> None:
         sys.stderr.write(line)
 
 
-def record(**fields: object) -> None:
-    """One JSON line about one recovery, for whoever asks the keeper later."""
-    path = os.environ.get("HEADSTAY_KEEPER_RECORD")
-    if not path:
-        return
-    try:
-        with Path(path).open("a") as file:
-            file.write(json.dumps(fields) + "\n")
-    except OSError as error:
-        tell(f"cannot write {path}: {error}")
+class Revival(NamedTuple):
+    """Why the GCS is being started again, and since when (monotonic seconds) none has served."""
+
+    kind: str
+    lost: float
 
 
 class Watcher(threading.Thread):
@@ -109,7 +103,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         lost_at = time.monotonic()
         last_served: Optional[float] = None
-        revival: Optional[Dict[str, Any]] = None
+        revival: Optional[Revival] = None
         while True:
             process, watcher = self._start()
             began = time.monotonic()
@@ -127,7 +121,7 @@ class Supervisor:
             self._kill(process)
             if verdict.kind == "Late":
                 return GAVE_UP
-            revival = {"detected": verdict.kind, "why": verdict.why, "at": time.time(), "lost": lost_at}
+            revival = Revival(verdict.kind, lost_at)
             if not self._may_start_again(last_served):
                 return GAVE_UP
 
@@ -139,7 +133,7 @@ class Supervisor:
         return process, watcher
 
     def _watch(
-        self, process: "subprocess.Popen[bytes]", watcher: Watcher, began: float, revival: Optional[Dict[str, Any]]
+        self, process: "subprocess.Popen[bytes]", watcher: Watcher, began: float, revival: Optional[Revival]
     ) -> "tuple[Verdict, Optional[float]]":
         """Until there is something to do. Returns the verdict and when it last served, if ever."""
         announced = revival is None
@@ -164,12 +158,8 @@ class Supervisor:
             self._sleep(1.0 if announced and watcher.answered and not watcher.refused_since else _TICK)
         return Verdict("Told"), watcher.answered
 
-    def _announce(self, revival: Dict[str, Any], served: float) -> None:
-        seconds = served - revival["lost"]
-        tell(f"the GCS serves again, {seconds:.2f} s after it was found {revival['detected'].lower()}")
-        record(
-            at=revival["at"], detected=revival["detected"], why=revival["why"], serving_after_seconds=round(seconds, 3)
-        )
+    def _announce(self, revival: Revival, served: float) -> None:
+        tell(f"the GCS serves again, {served - revival.lost:.2f} s after it was found {revival.kind.lower()}")
 
     def _may_start_again(self, last_served: Optional[float]) -> bool:
         """Waits for its time and for Redis. False when the head had better restart."""
