@@ -10,17 +10,19 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 from . import redis
-from .supervise import tell
+from .board import Board
+from .log import tell
+from .serve import Server, serve
 
 _REDIS_PATIENCE_S = 540.0  # a little less than the 600 s that the head's liveness probe allows
 _SHIM = """#!{python} -SEs
 import sys
 sys.path.insert(0, {home!r})
 from {package}.supervise import main
-sys.exit(main([{executable!r}, *sys.argv[1:]]))
+sys.exit(main([{executable!r}, *sys.argv[1:]], {incarnation!r}, {ray_version!r}))
 """
 
 
@@ -29,45 +31,71 @@ def main(arguments: List[str]) -> int:
     use_the_python_of_ray()
     if "start" in arguments[:1] and "--head" in arguments:
         os.environ.setdefault("HEADSTAY_KEEPER_LOG", f"/proc/{os.getpid()}/fd/1")
-        if not wait_for_redis(arguments):
+        incarnation = os.urandom(8).hex()
+        if not wait_for_redis(arguments, incarnation):
             return 1
-        supervise_gcs()
+        supervise_gcs(incarnation)
     from ray.scripts.scripts import main as ray  # the user's own Ray
 
     sys.argv = ["ray", *arguments]
     return int(ray() or 0)
 
 
-def wait_for_redis(arguments: List[str]) -> bool:
+def wait_for_redis(arguments: List[str], incarnation: str) -> bool:
     """False when it makes no sense to start: Ray would abort with a stack trace."""
     found = redis.from_environment(os.environ, arguments)
     if found is None:
         return True
+    board = Board(incarnation)
+    server: Optional[Server] = None
+
+    def waiting(why: str) -> None:
+        nonlocal server
+        tell(f"waiting for Redis: {why}")
+        board.redis("Away", why)
+        board.gcs("WaitingForRedis", why)
+        server = server or serve(board, os.environ)
+
     try:
-        if redis.wait(found, _REDIS_PATIENCE_S, tell):
+        if redis.wait(found, _REDIS_PATIENCE_S, waiting):
+            if server is not None:
+                tell(f"{found} answers")
             return True
-        tell(f"Redis at {found.host}:{found.port} did not answer in {_REDIS_PATIENCE_S:.0f} s; the head cannot start")
+        tell(f"{found} did not answer in {_REDIS_PATIENCE_S:.0f} s; the head cannot start")
     except redis.RefusedError as error:
         tell(f"{error}; the head cannot start")
+    finally:
+        if server is not None:
+            server.stop()  # the supervisor wants the port
     return False
 
 
-def supervise_gcs() -> None:
+def supervise_gcs(incarnation: str) -> None:
     try:
+        import ray
         from ray._private import services
 
         executable = services.GCS_SERVER_EXECUTABLE
-        services.GCS_SERVER_EXECUTABLE = write_shim(executable)
+        services.GCS_SERVER_EXECUTABLE = write_shim(executable, incarnation, getattr(ray, "__version__", ""))
     except (ImportError, AttributeError, OSError) as error:
         tell(f"cannot put the supervisor in gcs_server's place ({error}); a GCS that dies will restart the head")
 
 
-def write_shim(executable: str) -> str:
+def write_shim(executable: str, incarnation: str, ray_version: str) -> str:
     """A program of our own that takes gcs_server's arguments. Its name is not gcs_server's: `pkill` must not hit it."""
     home = str(Path(__file__).resolve().parent.parent)
     path = Path(tempfile.mkdtemp(prefix="headstay-"), "headstay-keeper")
     package = (__package__ or "keeper").rpartition(".")[2]
-    path.write_text(_SHIM.format(python=sys.executable, home=home, package=package, executable=executable))
+    path.write_text(
+        _SHIM.format(
+            python=sys.executable,
+            home=home,
+            package=package,
+            executable=executable,
+            incarnation=incarnation,
+            ray_version=ray_version,
+        )
+    )
     path.chmod(stat.S_IRWXU)
     return str(path)
 

@@ -10,86 +10,48 @@ import os
 import select
 import signal
 import subprocess
-import sys
-import threading
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
-from . import redis
+from .board import Board
 from .cgroup import throttled_seconds
-from .probe import Endpoint, endpoint_of
-from .verdict import Limits, Seen, Verdict, judge, pause
+from .gate import Gate
+from .log import tell
+from .probe import endpoint_of
+from .serve import serve
+from .verdict import Ends, Limits, Seen, Verdict, judge, pause
+from .watch import Watcher
 
 _TICK = 0.1
-_CALL_EVERY = 1.0
+_SLOW = 2.0  # an answer that is longer in coming makes us look at the throttling of our cgroup
 _GRACE = 2.0
 _PR_SET_PDEATHSIG = 1
 GAVE_UP = 70
 
 
-def tell(message: str) -> None:
-    """One line in the container's log, where `kubectl logs` shows it, with the time."""
-    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} headstay-keeper: {message}\n"
-    try:
-        with Path(os.environ.get("HEADSTAY_KEEPER_LOG", "/dev/stderr")).open("a") as log:
-            log.write(line)
-    except OSError:
-        sys.stderr.write(line)
+class Origin(NamedTuple):
+    """What the launcher knows and gcs_server's arguments do not say."""
+
+    incarnation: str
+    ray_version: str = ""
 
 
-class Revival(NamedTuple):
-    """Why the GCS is being started again, and since when (monotonic seconds) none has served."""
+class Outcome(NamedTuple):
+    """How one incarnation of the GCS ended, and when it last served, if ever."""
 
-    kind: str
-    lost: float
-
-
-class Watcher(threading.Thread):
-    """Asks one incarnation again and again; a call that hangs must not keep the supervisor from seeing an exit."""
-
-    def __init__(self, endpoint: Endpoint, wake: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self._endpoint = endpoint
-        self._wake = wake
-        self._stop = threading.Event()
-        self.answered: Optional[float] = None
-        self.refused_since: Optional[float] = None
-
-    def run(self) -> None:
-        called = -_CALL_EVERY
-        while not self._stop.is_set():
-            now = time.monotonic()
-            if self.answered is None or now - called >= _CALL_EVERY:
-                called = now
-                if self._endpoint.answers(timeout=_CALL_EVERY):
-                    first, self.answered, self.refused_since = self.answered is None, time.monotonic(), None
-                    if first:
-                        self._wake()
-                    self._stop.wait(_TICK)
-                    continue
-            if self._endpoint.accepts(timeout=_TICK):
-                self.refused_since = None
-            elif self.refused_since is None:
-                self.refused_since = now
-            else:
-                self._wake()
-            self._stop.wait(_TICK if self.answered else _TICK / 2)
-
-    def stop(self) -> None:
-        self._stop.set()
+    verdict: Verdict
+    served: Optional[float]
 
 
 class Supervisor:
-    def __init__(self, command: List[str], limits: Limits) -> None:
+    def __init__(self, command: List[str], limits: Limits, board: Board, gate: Gate) -> None:
         self._command = command
         self._limits = limits
+        self._board = board
+        self._gate = gate
         self._endpoint = endpoint_of(command[1:])
-        self._redis = redis.from_gcs_arguments(command[1:])
-        self._process: Optional["subprocess.Popen[bytes]"] = None
         self._told: Optional[int] = None
-        self._failures: List[float] = []
         self._libc = ctypes.CDLL(None)
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
@@ -101,96 +63,84 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        lost_at = time.monotonic()
-        last_served: Optional[float] = None
-        revival: Optional[Revival] = None
+        last_served = time.monotonic()
+        ends, reviving = Ends(), False
         while True:
-            process, watcher = self._start()
-            began = time.monotonic()
-            verdict, served = self._watch(process, watcher, began, revival)
-            watcher.stop()
+            if not self._gate.opens(last_served + self._limits.patience - self._limits.margin, self._is_told):
+                return self._give_up()
+            process = self._start()
+            outcome = self._watch(process, reviving=reviving)
             if self._told is not None:
                 return self._end(process)
-            now = time.monotonic()
-            if served is not None:
-                last_served, lost_at = served, now
-                self._failures = []
-            else:
-                self._failures = [at for at in self._failures if now - at < self._limits.window] + [now]
+            verdict = outcome.verdict
+            process.kill()  # at once: a GCS that shuts down answers what it is asked with errors that nobody retries
             tell(f"the GCS is {verdict.kind.lower()}: {verdict.why}")
-            self._kill(process)
             if verdict.kind == "Late":
-                return GAVE_UP
-            revival = Revival(verdict.kind, lost_at)
-            if not self._may_start_again(last_served):
-                return GAVE_UP
+                self._board.gcs("Ending", verdict.why)
+                return self._give_up(process)
+            last_served = outcome.served or last_served
+            ends, reviving = ends.add(time.monotonic(), self._limits, served=outcome.served is not None), True
+            self._board.lost(verdict.kind, verdict.why, last_served)
+            self._board.gcs(verdict.kind, verdict.why)
+            why = ends.too_many(self._limits)
+            if why:
+                tell(f"{why}; ending, so that the head restarts")
+                self._board.gcs("Ending", why)
+                return self._give_up(process)
+            process.wait()
+            time.sleep(pause(ends.failures))
 
-    def _start(self) -> "tuple[subprocess.Popen[bytes], Watcher]":
+    def _start(self) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(self._command, preexec_fn=self._die_with_parent)  # noqa: PLW1509 no other way
-        self._process = process
+        self._board.started()
+        return process
+
+    def _watch(self, process: "subprocess.Popen[bytes]", *, reviving: bool) -> Outcome:
+        """Until there is something to do."""
         watcher = Watcher(self._endpoint, self._nudge)
         watcher.start()
-        return process, watcher
-
-    def _watch(
-        self, process: "subprocess.Popen[bytes]", watcher: Watcher, began: float, revival: Optional[Revival]
-    ) -> "tuple[Verdict, Optional[float]]":
-        """Until there is something to do. Returns the verdict and when it last served, if ever."""
-        announced = revival is None
-        throttled_at_answer = throttled_seconds()
-        answered: Optional[float] = None
-        while self._told is None:
-            if watcher.answered != answered:
-                answered, throttled_at_answer = watcher.answered, throttled_seconds()
-            if revival is not None and not announced and watcher.answered is not None:
-                announced = True
-                self._announce(revival, watcher.answered)
-            seen = Seen(
-                began,
-                process.poll(),
-                watcher.answered,
-                watcher.refused_since,
-                max(0.0, throttled_seconds() - throttled_at_answer),
-            )
-            verdict = judge(seen, self._limits, time.monotonic())
-            if verdict.kind != "Well":
-                return verdict, watcher.answered
-            self._sleep(1.0 if announced and watcher.answered and not watcher.refused_since else _TICK)
-        return Verdict("Told"), watcher.answered
-
-    def _announce(self, revival: Revival, served: float) -> None:
-        tell(f"the GCS serves again, {served - revival.lost:.2f} s after it was found {revival.kind.lower()}")
-
-    def _may_start_again(self, last_served: Optional[float]) -> bool:
-        """Waits for its time and for Redis. False when the head had better restart."""
-        if len(self._failures) >= self._limits.failures:
-            tell(f"{len(self._failures)} starts in a row never served; ending, so that the head restarts")
-            return False
-        deadline = (last_served or time.monotonic()) + self._limits.patience - self._limits.margin
-        time.sleep(pause(len(self._failures)))
-        if self._redis is None:
-            return True
+        began = time.monotonic()
+        announced, throttled_before = False, 0.0
         try:
-            if redis.wait(self._redis, deadline - time.monotonic(), tell):
-                return True
-        except redis.RefusedError as error:
-            tell(f"{error}; ending, so that the head restarts")
-            return False
-        tell(f"Redis has been away for nearly {self._limits.patience:.0f} s; ending, so that the head restarts")
-        return False
+            while self._told is None:
+                answered = watcher.answered
+                if answered is not None and not announced:
+                    announced = True
+                    self._announce(reviving=reviving)
+                slow = answered is not None and time.monotonic() - answered > _SLOW
+                throttled = throttled_seconds() if slow or not announced else 0.0
+                if not slow:
+                    throttled_before = throttled
+                seen = Seen(began, process.poll(), answered, watcher.refused_since, throttled - throttled_before)
+                verdict = judge(seen, self._limits, time.monotonic())
+                if verdict.kind != "Well":
+                    return Outcome(verdict, watcher.answered)
+                self._sleep(1.0 if announced and not watcher.refused_since else _TICK)
+            return Outcome(Verdict("Told"), watcher.answered)
+        finally:
+            watcher.stop()
 
-    def _kill(self, process: "subprocess.Popen[bytes]") -> None:
-        """At once: a GCS that shuts down answers what is asked of it meanwhile with errors that nobody retries."""
-        process.kill()
-        process.wait()
+    def _announce(self, *, reviving: bool) -> None:
+        self._gate.served()
+        self._board.gcs("Serving")
+        if reviving:
+            tell(f"the GCS serves again, {self._board.last_pause():.2f} s after it was lost")
+
+    def _give_up(self, process: "Optional[subprocess.Popen[bytes]]" = None) -> int:
+        """0 where we were told to end while there was no GCS."""
+        if process is not None:
+            process.wait()
+        return GAVE_UP if self._told is None else 0
 
     def _end(self, process: "subprocess.Popen[bytes]") -> int:
         """We were told to end: so is the GCS, and it is given a moment."""
+        self._board.gcs("Ending", f"told to by signal {self._told}")
         process.send_signal(self._told or signal.SIGTERM)
         try:
             process.wait(timeout=_GRACE)
         except subprocess.TimeoutExpired:
-            self._kill(process)
+            process.kill()
+            process.wait()
         return 0
 
     def _die_with_parent(self) -> None:
@@ -198,6 +148,9 @@ class Supervisor:
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._told = number
+
+    def _is_told(self) -> bool:
+        return self._told is not None
 
     def _nudge(self) -> None:
         with suppress(BlockingIOError):
@@ -211,11 +164,14 @@ class Supervisor:
                 os.read(self._wake_read, 512)
 
 
-def main(command: List[str]) -> int:
-    """`command` is gcs_server and its arguments."""
+def main(command: List[str], *origin: str) -> int:
+    """`command` is gcs_server and its arguments, `origin` the fields of Origin."""
+    board = Board(Origin(*origin).incarnation)
     try:
-        supervisor = Supervisor(command, Limits.from_environment(os.environ))
+        gate = Gate(command[1:], os.environ, board, Origin(*origin).ray_version)
+        supervisor = Supervisor(command, Limits.from_environment(os.environ), board, gate)
     except ValueError as error:
         tell(f"cannot watch over this GCS ({error}); it runs as it would without us")
         os.execv(command[0], command)
+    serve(board, os.environ)
     return supervisor.run()

@@ -3,15 +3,19 @@
 Times are seconds on one monotonic clock.
 """
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 
 class Limits(NamedTuple):
-    """`patience` is how long the head's raylet waits for a GCS before it ends, and the head with it."""
+    """`patience` is how long the head's raylet waits for a GCS before it ends, and the head with it.
+
+    Within `window`, at most `revivals` in all and at most `failures` starts that never served.
+    """
 
     silence: float = 10.0
     start: float = 600.0
-    refusal: float = 0.3
+    refusal: float = 0.008
+    revivals: float = 20
     failures: float = 5
     window: float = 120.0
     patience: float = 60.0
@@ -23,7 +27,8 @@ class Limits(NamedTuple):
         names = {
             "silence": "HEADSTAY_GCS_SILENCE_S",
             "start": "HEADSTAY_GCS_START_S",
-            "failures": "HEADSTAY_GCS_REVIVALS",
+            "revivals": "HEADSTAY_GCS_REVIVALS",
+            "failures": "HEADSTAY_GCS_FAILED_STARTS",
             "window": "HEADSTAY_GCS_REVIVAL_WINDOW_S",
             "patience": "RAY_gcs_rpc_server_reconnect_timeout_s",
         }
@@ -71,6 +76,33 @@ def judge(seen: Seen, limits: Limits, now: float) -> Verdict:
     if silence > allowed:
         return Verdict("Silent", f"it accepts connections and has answered nothing for {silence:.1f} s")
     return Verdict("Well")
+
+
+class Ends(NamedTuple):
+    """When the incarnations of the last `window` ended, and whether each had served."""
+
+    ends: Tuple[Tuple[float, bool], ...] = ()
+
+    def add(self, at: float, limits: Limits, *, served: bool) -> "Ends":
+        return Ends((*((was, did) for was, did in self.ends if at - was < limits.window), (at, served)))
+
+    @property
+    def failures(self) -> int:
+        """How many in a row, counted from the last, never served."""
+        count = 0
+        for _, served in reversed(self.ends):
+            if served:
+                break
+            count += 1
+        return count
+
+    def too_many(self, limits: Limits) -> str:
+        """Why no more are started in place, or ""."""
+        if self.failures >= limits.failures:
+            return f"{self.failures} starts in a row never served"
+        if len(self.ends) > limits.revivals:
+            return f"it was started again {limits.revivals:.0f} times in the last {limits.window:.0f} s"
+        return ""
 
 
 def pause(failures: int) -> float:

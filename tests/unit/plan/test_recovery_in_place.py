@@ -29,11 +29,12 @@ def env_of(pod: Obj) -> dict[str, str]:
 def test_the_head_starts_ray_under_the_keeper() -> None:
     pod = head_pod(ft_cluster(annotations=IN_PLACE), KEPT)
     (text,) = container_of(pod)["args"]
-    assert "; python3 /headstay/keeper.pyz start --head --block" in text
-    assert env_of(pod)["KUBERAY_GEN_RAY_START_CMD"].startswith("python3 /headstay/keeper.pyz start --head")
+    assert "; sh /headstay/keeper.pyz start --head --block" in text
+    assert env_of(pod)["KUBERAY_GEN_RAY_START_CMD"].startswith("sh /headstay/keeper.pyz start --head")
     (volume,) = (found for found in pod["spec"]["volumes"] if found["name"] == "headstay-keeper")
     assert volume["configMap"]["name"] == keeper_config_map(ft_cluster(), KEPT).obj["metadata"]["name"]
     assert {"name": "headstay-keeper", "mountPath": "/headstay", "readOnly": True} in container_of(pod)["volumeMounts"]
+    assert env_of(pod)["HEADSTAY_KEEPER_PORT"] == "44250"
 
 
 def test_the_keeper_is_there_before_the_head() -> None:
@@ -45,7 +46,7 @@ def test_who_keeps_the_container_s_command_finds_the_keeper_in_the_variable() ->
     subject = ft_cluster(annotations=IN_PLACE | {"ray.io/overwrite-container-cmd": "true"})
     pod = head_pod(subject, KEPT)
     assert "args" not in container_of(pod) or container_of(pod)["args"] == []
-    assert env_of(pod)["KUBERAY_GEN_RAY_START_CMD"].startswith("python3 /headstay/keeper.pyz start")
+    assert env_of(pod)["KUBERAY_GEN_RAY_START_CMD"].startswith("sh /headstay/keeper.pyz start")
 
 
 def test_workers_look_for_the_gcs_quickly_unless_the_user_set_how_often() -> None:

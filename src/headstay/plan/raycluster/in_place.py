@@ -7,6 +7,7 @@ running Pod keeps what it was started with. Nothing here touches a cluster that 
 
 from hashlib import sha256
 
+from headstay.model.keeper_state import DEFAULT_KEEPER_PORT, KEEPER_PORT
 from headstay.model.objects import Obj
 from headstay.model.ray import APP_NAME, APPLICATION, CLUSTER, COMPONENT, CREATED_BY, RayCluster
 from headstay.model.resource import CONFIGMAPS
@@ -83,7 +84,8 @@ def supervise_gcs(pod: Obj, cluster: RayCluster, settings: Settings, start: str)
     """
     spec = pod["spec"]
     container = spec["containers"][0]
-    kept = f"python3 {_FOLDER}/{_FILE} {start.removeprefix('ray ')}"
+    kept = f"sh {_FOLDER}/{_FILE} {start.removeprefix('ray ')}"
+    add_missing_env(container, KEEPER_PORT, str(DEFAULT_KEEPER_PORT))
     container["args"] = [
         f"{text.removesuffix(start)}{kept}" if text.endswith(start) else text for text in container.get("args") or []
     ]

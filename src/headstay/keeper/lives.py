@@ -1,0 +1,90 @@
+"""Keeps the namespace's marker, and starts afresh on purpose where the data is gone."""
+
+import os
+import threading
+from typing import Optional
+
+from .board import Board
+from .epoch import Marker, Ruling, judge
+from .log import tell
+from .resp import Connection, ReplyError
+from .storage import Namespace
+
+
+class Lives:
+    """What this keeper knows of the data's life. `namespace` is None where there is none to look at; `why` says why.
+
+    An account that may not do what is needed here costs the knowledge, never the data: the phase is Unknown then.
+    """
+
+    def __init__(self, board: Board, namespace: Optional[Namespace], why: str = "") -> None:
+        self._board = board
+        self._namespace = namespace
+        self._lock = threading.Lock()
+        self._known: Optional[Marker] = None
+        self._told = ""
+        self.served = False
+        if why:
+            board.storage("Unknown", why)
+
+    def look_at_living(self, redis: Connection) -> None:
+        """While a GCS runs: nothing but the marker is ever written. Raises OSError."""
+        self._look(redis, alive=True)
+
+    def look_before_start(self, redis: Connection) -> bool:
+        """Whether a GCS may be started on this data; False where it is new and old processes are still about.
+
+        Raises OSError.
+        """
+        ruling = self._look(redis, alive=False)
+        return ruling is None or ruling.kind != "Afresh" or not self.served
+
+    def _look(self, redis: Connection, *, alive: bool) -> Optional[Ruling]:
+        if self._namespace is None:
+            return None
+        with self._lock:
+            try:
+                found = self._namespace.inspect(redis)
+                ruling = judge(self._known, found, alive=alive, served=self.served)
+                self._do(ruling, self._namespace, redis)
+            except ReplyError as error:
+                self._say(f"cannot keep a marker of the cluster's data in Redis: {error}")
+                self._board.storage("Unknown", str(error))
+                return None
+        return ruling
+
+    def _do(self, ruling: Ruling, namespace: Namespace, redis: Connection) -> None:
+        if ruling.kind == "Emptied":
+            self._say(f"{ruling.why}; the GCS works on, and starts afresh when it has to be started again")
+            known = self._known or ruling.marker or Marker("", "")
+            self._board.storage("Emptied", ruling.why, known.epoch, known.begun)
+            return
+        marker = ruling.marker
+        if ruling.kind == "Keep" and marker is not None:
+            self._told = ""
+        elif ruling.kind == "PutBack" and marker is not None:
+            namespace.mark(redis, marker)
+        elif ruling.kind == "Afresh":
+            marker = Marker(os.urandom(8).hex(), ruling.begun)
+            removed = namespace.start_afresh(redis, marker)
+            self._say(f"{ruling.why}: a fresh start. Removed {removed} remaining keys; epoch {marker.epoch} begins")
+        else:
+            marker = Marker(os.urandom(8).hex(), ruling.begun)
+            namespace.mark(redis, marker)
+            self._say(
+                f"epoch {marker.epoch} of the cluster's data begins ({marker.begun}{ruling.why and ': '}{ruling.why})"
+            )
+        self._known = marker
+        if marker is not None:
+            self._board.storage("Marked", "", marker.epoch, marker.begun)
+
+    def _say(self, message: str) -> None:
+        if message != self._told:
+            self._told = message
+            tell(message)
+
+    def sample(self, redis: Connection) -> None:
+        """Raises OSError."""
+        if self._namespace is not None:
+            size = self._namespace.size(redis)
+            self._board.sample(size.entries, size.used)
