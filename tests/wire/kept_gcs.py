@@ -1,10 +1,11 @@
-"""A real gcs_server of a real Ray under the keeper, without the rest of Ray: what the keeper does is seen in a second."""
+"""A real gcs_server under the keeper, without the rest of Ray: what the keeper does is seen in a second."""
 
 import base64
 import http.client
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,14 @@ from headstay.local.config import LocalConfig
 from headstay.model.keeper_state import KeeperState
 
 
-def installed_ray(version: str) -> Path | None:
-    """Its `ray` package, where the image cache has it: the binary in it runs outside its image too."""
+def installed_ray(version: str) -> Path:
+    """Its `ray` package in the image cache, put there if need be: the binary in it runs outside its image too."""
     environments = LocalConfig().cache_dir / "images" / "environments"
-    return next(environments.glob(f"ray-{version}-*/lib/python3.*/site-packages/ray"), None)
+    pattern = f"ray-{version}-*/lib/python3.*/site-packages/ray"
+    if not any(environments.glob(pattern)):
+        command = [str(Path(sys.prefix) / "bin" / "headstay"), "images", "prepare", f"rayproject/ray:{version}"]
+        subprocess.run(command, check=True, timeout=600)
+    return next(environments.glob(pattern))
 
 
 class KeptGcs:
@@ -92,7 +97,6 @@ def kept_gcs(
 ) -> Iterator[KeptGcs]:
     """`program` is another gcs_server than Ray's."""
     package = installed_ray(ray)
-    assert package is not None, f"no Ray {ray}: .venv/bin/headstay images prepare rayproject/ray:{ray}"
     port, state_port = free_port(), free_port()
     logs = directory / f"keeper-{port}"
     logs.mkdir()

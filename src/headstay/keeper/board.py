@@ -20,7 +20,7 @@ class Board:
         self._sequence = int(time.time() * 1000)
         self._gcs: Dict[str, Any] = {"phase": phase, "since": time.time(), "why": why}
         self._redis: Dict[str, Any] = {"phase": "Unknown", "since": time.time(), "why": ""}
-        self._storage: Dict[str, Any] = {"phase": "Unknown", "why": ""}
+        self._storage: Dict[str, Any] = {"phase": "Unknown", "epoch": "", "begun": "", "why": ""}
         self._sample: Dict[str, Optional[int]] = {"keys": None, "bytes": None}
         self._revivals: List[Dict[str, Any]] = []
         self._revived = 0

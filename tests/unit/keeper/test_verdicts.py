@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstay.keeper.verdict import Limits, Seen, judge, pause
+from headstay.keeper.verdict import Ends, Limits, Seen, judge, pause
 
 LIMITS = Limits()
 
@@ -14,8 +14,8 @@ def test_a_gcs_that_ended_is_gone_whatever_else_was_seen() -> None:
 
 
 def test_a_gcs_that_served_and_refuses_is_gone_after_a_moment() -> None:
-    assert judge(Seen(0, answered=10, refused_since=10), LIMITS, 10.2).kind == "Well"
-    assert judge(Seen(0, answered=10, refused_since=10), LIMITS, 10.4).kind == "Gone"
+    assert judge(Seen(0, answered=10, refused_since=10), LIMITS, 10.001).kind == "Well"
+    assert judge(Seen(0, answered=10, refused_since=10), LIMITS, 10.01).kind == "Gone"
 
 
 def test_a_gcs_that_loads_is_left_alone_until_the_start_deadline() -> None:
@@ -48,3 +48,24 @@ def test_the_user_s_own_limits_win() -> None:
 @pytest.mark.parametrize("text", ["", "soon", "-1", "0", "nan", "inf", "1e9"])
 def test_a_limit_that_is_no_sensible_number_is_passed_over(text: str) -> None:
     assert Limits.from_environment({"HEADSTAY_GCS_SILENCE_S": text}) == LIMITS
+
+
+def ended(*times: float, served: bool) -> Ends:
+    ends = Ends()
+    for at in times:
+        ends = ends.add(at, LIMITS, served=served)
+    return ends
+
+
+def test_starts_that_never_served_are_given_up_after_some_in_a_row() -> None:
+    assert not ended(1, 2, 3, 4, served=False).too_many(LIMITS)
+    assert "never served" in ended(1, 2, 3, 4, 5, served=False).too_many(LIMITS)
+    assert not ended(1, 2, 3, 4, served=False).add(5, LIMITS, served=True).add(6, LIMITS, served=False).too_many(LIMITS)
+
+
+def test_no_more_revivals_than_allowed_within_the_window_even_if_each_served() -> None:
+    limits = LIMITS._replace(revivals=3)
+    ends = ended(1, 2, 3, served=True)
+    assert not ends.too_many(limits)
+    assert "3 times in the last 120 s" in ends.add(4, limits, served=True).too_many(limits)
+    assert not ends.add(200, limits, served=True).too_many(limits)
