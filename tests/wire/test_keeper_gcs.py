@@ -24,11 +24,17 @@ sys.exit(0 if done else 1)
 """
 
 
-def epoch_of(kept: KeptGcs) -> str:
+def epoch_of(kept: KeptGcs, redis: Server, ray: str = "2.60.0") -> str:
     """Once the cluster id is in the marker too."""
-    seen = kept.until(lambda state: state.storage.phase == "Marked" and state.gcs.phase == "Serving")
-    time.sleep(3)
-    return seen.storage.epoch
+    kept.serving()
+    until(lambda: marker(redis, ray, "cluster"), "the cluster id is not in the marker")
+    return kept.state().storage.epoch
+
+
+def marker(redis: Server, ray: str, field: str) -> str:
+    if ray == "2.9.3":
+        return redis.cli("HGET", "ns", f"ns@HEADSTAY:{field}")
+    return redis.cli("HGET", "RAYns@HEADSTAY", field)
 
 
 def ended(kept: KeptGcs, seconds: float = 30) -> int:
@@ -58,7 +64,7 @@ def test_a_gcs_that_dies_comes_back_with_its_data(tmp_path: Path, ray: str) -> N
 def test_a_new_keeper_finds_the_epoch_of_the_last_one(tmp_path: Path, ray: str) -> None:
     with redis_server(tmp_path) as redis:
         with kept_gcs(tmp_path, redis, ray=ray) as kept:
-            first = epoch_of(kept)
+            first = epoch_of(kept, redis, ray)
         with kept_gcs(tmp_path, redis, ray=ray) as kept:
             state = kept.serving()
         assert (state.storage.epoch, state.storage.begun) == (first, "New")
@@ -68,7 +74,7 @@ def test_a_new_keeper_finds_the_epoch_of_the_last_one(tmp_path: Path, ray: str) 
 def test_tables_without_a_marker_are_adopted(tmp_path: Path, ray: str) -> None:
     with redis_server(tmp_path) as redis:
         with kept_gcs(tmp_path, redis, ray=ray) as kept:
-            epoch_of(kept)
+            epoch_of(kept, redis, ray)
         remove_marker(redis, ray)
         with kept_gcs(tmp_path, redis, ray=ray) as kept:
             assert kept.serving().storage.begun == "Adopted"
@@ -77,17 +83,17 @@ def test_tables_without_a_marker_are_adopted(tmp_path: Path, ray: str) -> None:
 @pytest.mark.parametrize("ray", BOTH_SCHEMAS)
 def test_a_marker_that_alone_is_missing_is_put_back(tmp_path: Path, ray: str) -> None:
     with redis_server(tmp_path) as redis, kept_gcs(tmp_path, redis, ray=ray) as kept:
-        epoch = epoch_of(kept)
+        epoch = epoch_of(kept, redis, ray)
         remove_marker(redis, ray)
         kept.kill()
         assert kept.serving(revivals=1).storage.epoch == epoch
-        assert epoch in marker_fields(redis, ray)
+        assert marker(redis, ray, "epoch") == epoch
 
 
 @pytest.mark.parametrize("ray", BOTH_SCHEMAS)
 def test_lost_data_is_reported_while_the_gcs_lives_and_ends_in_a_fresh_start(tmp_path: Path, ray: str) -> None:
     with redis_server(tmp_path) as redis, kept_gcs(tmp_path, redis, ray=ray) as kept:
-        epoch = epoch_of(kept)
+        epoch = epoch_of(kept, redis, ray)
         redis.cli("FLUSHALL")
         left, others = ("RAYns@JOB", ["RAYns2@KV", "RAYn@KV"]) if ray == "2.60.0" else ("ns", ["ns2", "RAYns@KV"])
         for key in (left, *others):
@@ -109,7 +115,7 @@ def test_ray_s_own_cleanup_and_ours_take_the_marker_along(tmp_path: Path, ray: s
     with redis_server(tmp_path, password="pw") as redis:
         for clean in (clean_with_ray, clean_with_ours):
             with kept_gcs(tmp_path, redis, ray=ray, redis_options=("--redis_password=pw",)) as kept:
-                epoch_of(kept)
+                epoch_of(kept, redis, ray)
             assert redis.names()
             clean(redis, ray)
             assert not redis.names()
@@ -142,7 +148,7 @@ def test_an_account_that_may_not_look_loses_the_marker_and_nothing_else(tmp_path
 
 def test_a_redis_that_is_away_for_a_while_costs_a_pause(tmp_path: Path) -> None:
     with redis_server(tmp_path, *SAVED) as redis, kept_gcs(tmp_path, redis) as kept:
-        epoch = epoch_of(kept)
+        epoch = epoch_of(kept, redis)
         redis.stop()
         away = kept.until(lambda state: state.redis.phase == "Away", seconds=8)
         assert f"Redis at 127.0.0.1:{redis.port}" in away.redis.why
@@ -165,7 +171,7 @@ def test_a_redis_that_drops_idle_connections_is_not_away(tmp_path: Path) -> None
 def test_a_redis_that_stays_away_ends_the_keeper_before_ray_s_patience(tmp_path: Path) -> None:
     environ = {"RAY_gcs_rpc_server_reconnect_timeout_s": "8"}
     with redis_server(tmp_path) as redis, kept_gcs(tmp_path, redis, environ=environ) as kept:
-        epoch_of(kept)
+        epoch_of(kept, redis)
         redis.stop()
         kept.kill()
         assert ended(kept) == 70
@@ -177,7 +183,7 @@ def test_a_redis_that_changes_its_password_ends_the_keeper_with_the_reason(tmp_p
         redis_server(tmp_path, password="old-secret") as redis,
         kept_gcs(tmp_path, redis, redis_options=("--redis_password=old-secret",)) as kept,
     ):
-        epoch_of(kept)
+        epoch_of(kept, redis)
         redis.cli("CONFIG", "SET", "requirepass", "new-secret")
         kept.kill()
         assert ended(kept) == 70
@@ -275,7 +281,7 @@ def is_zombie(process: int) -> bool:
 
 def test_the_namespace_s_size_is_told(tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
-        redis.fill("RAYns@WORKERS", 5000)
+        redis.fill("RAYns@KV", 5000)
         redis.fill("RAYothers@KV", 100_000)
         with kept_gcs(tmp_path, redis) as kept:
             storage = kept.until(lambda state: state.storage.keys is not None).storage
@@ -291,11 +297,3 @@ def remove_marker(redis: Server, ray: str) -> None:
     else:
         names = [f"ns@HEADSTAY:{name}" for name in ("epoch", "begun", "cluster", "written")]
         assert redis.cli("HDEL", "ns", *names) == "4"
-
-
-def marker_fields(redis: Server, ray: str) -> str:
-    return (
-        redis.cli("HGET", "RAYns@HEADSTAY", "epoch")
-        if ray == "2.60.0"
-        else redis.cli("HGET", "ns", "ns@HEADSTAY:epoch")
-    )
