@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.wire.kept_gcs import KeptGcs, installed_ray, kept_gcs
-from tests.wire.redis_servers import Server, redis_server, until
+from tests.wire.redis_servers import Server, redis_server, sentinel, until
 
 from headstay.gcs import cleaner
 
@@ -146,6 +146,21 @@ def test_an_account_that_may_not_look_loses_the_marker_and_nothing_else(tmp_path
             assert "pw" not in kept.log + str(kept.state())
 
 
+def test_a_fresh_start_that_may_not_be_made_in_full_is_not_made_at_all(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        redis.cli("ACL", "SETUSER", "ray", "on", ">pw", "~*", "&*", "+@all", "-unlink")
+        options = ("--redis_username=ray", "--redis_password=pw")
+        with kept_gcs(tmp_path, redis, redis_options=options) as kept:
+            epoch = epoch_of(kept, redis)
+            redis.cli("FLUSHALL")
+            redis.cli("HSET", "RAYns@KV", "field", "left")
+            kept.kill()
+            state = kept.serving(revivals=1)
+        assert (state.storage.phase, state.storage.epoch) == ("Unknown", epoch)
+        assert "unlink" in state.storage.why
+        assert redis.cli("HGET", "RAYns@KV", "field") == "left"
+
+
 def test_a_redis_that_is_away_for_a_while_costs_a_pause(tmp_path: Path) -> None:
     with redis_server(tmp_path, *SAVED) as redis, kept_gcs(tmp_path, redis) as kept:
         epoch = epoch_of(kept, redis)
@@ -157,6 +172,23 @@ def test_a_redis_that_is_away_for_a_while_costs_a_pause(tmp_path: Path) -> None:
             back = kept.until(lambda state: state.gcs.phase == "Serving" and state.redis.phase == "Answers")
         assert back.storage.epoch == epoch
         assert len(back.revivals) == 1
+
+
+def test_behind_a_sentinel_the_marker_is_at_the_primary_and_survives_a_failover(tmp_path: Path) -> None:
+    replica_of = tmp_path / "replica"
+    replica_of.mkdir()
+    with (
+        redis_server(tmp_path) as primary,
+        redis_server(replica_of, "--replicaof", "127.0.0.1", str(primary.port)) as replica,
+        sentinel(tmp_path, primary) as guard,
+        kept_gcs(tmp_path, guard) as kept,
+    ):
+        epoch = epoch_of(kept, primary)
+        until(lambda: marker(replica, "2.60.0", "cluster"), "the replica did not follow")
+        primary.stop()
+        kept.kill()
+        back = kept.serving(revivals=1, seconds=60)
+        assert (back.storage.phase, back.storage.epoch) == ("Marked", epoch)
 
 
 def test_a_redis_that_drops_idle_connections_is_not_away(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from .board import Board
 from .lives import Lives
 from .log import tell
 from .redis_watch import RedisWatcher
-from .resp import Connection, RefusedError
+from .resp import RefusedError
+from .sentinel import connect
 from .storage import Namespace, one_hash
 
 _AGAIN = 0.1
@@ -36,7 +37,7 @@ class Gate:
         told = ""
         while not ended():
             try:
-                with Connection(self._redis) as connection:
+                with connect(self._redis) as connection:
                     self._board.redis("Answers")
                     if told:
                         tell(f"{self._redis} answers again")

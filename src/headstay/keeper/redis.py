@@ -3,7 +3,8 @@
 import time
 from typing import Callable, Mapping, Optional, Sequence
 
-from .resp import Connection, Redis, RefusedError
+from .resp import Redis, RefusedError
+from .sentinel import connect
 
 __all__ = ["Redis", "RefusedError", "answers", "from_environment", "from_gcs_arguments", "wait"]
 
@@ -47,7 +48,7 @@ def _option(arguments: Sequence[str], name: str) -> str:
 def answers(redis: Redis, timeout: float = 1.0) -> str:
     """Why Redis does not answer an authenticated PING, or "". Raises RefusedError; no text holds the password."""
     try:
-        Connection(redis, timeout).close()
+        connect(redis, timeout).close()
     except OSError as error:
         return f"{redis}: {error}"
     return ""

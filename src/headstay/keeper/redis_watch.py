@@ -7,6 +7,7 @@ from typing import Callable
 from .board import Board
 from .lives import Lives
 from .resp import Connection, Redis, RefusedError
+from .sentinel import connect
 
 _PING_EVERY = 2.0
 _LOOK_EVERY = 30.0
@@ -29,7 +30,7 @@ class RedisWatcher(threading.Thread):
     def run(self) -> None:
         while True:
             try:
-                with Connection(self._redis, timeout=_REPLY_SECONDS) as connection:
+                with connect(self._redis, timeout=_REPLY_SECONDS) as connection:
                     self._board.redis("Answers")
                     while not connection.closed_within(_PING_EVERY):
                         connection.ping()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import List, NamedTuple, Optional
 
 from .board import Board
-from .cgroup import throttled_seconds
+from .excuse import excused_seconds
 from .gate import Gate
 from .log import tell
 from .probe import endpoint_of
@@ -24,7 +24,7 @@ from .verdict import Ends, Limits, Seen, Verdict, judge, pause
 from .watch import Watcher
 
 _TICK = 0.1
-_SLOW = 2.0  # an answer that is longer in coming makes us look at the throttling of our cgroup
+_PROMPT = 2.0  # an answer is asked for every second
 _GRACE = 2.0
 _PR_SET_PDEATHSIG = 1
 GAVE_UP = 70
@@ -100,18 +100,17 @@ class Supervisor:
         watcher = Watcher(self._endpoint, self._nudge)
         watcher.start()
         began = time.monotonic()
-        announced, throttled_before = False, 0.0
+        announced, excused_before = False, 0.0
         try:
             while self._told is None:
                 answered = watcher.answered
                 if answered is not None and not announced:
                     announced = True
                     self._announce(reviving=reviving)
-                slow = answered is not None and time.monotonic() - answered > _SLOW
-                throttled = throttled_seconds() if slow or not announced else 0.0
-                if not slow:
-                    throttled_before = throttled
-                seen = Seen(began, process.poll(), answered, watcher.refused_since, throttled - throttled_before)
+                excused = excused_seconds(process.pid)
+                if answered is None or time.monotonic() - answered < _PROMPT:
+                    excused_before = excused
+                seen = Seen(began, process.poll(), answered, watcher.refused_since, excused - excused_before)
                 verdict = judge(seen, self._limits, time.monotonic())
                 if verdict.kind != "Well":
                     return Outcome(verdict, watcher.answered)

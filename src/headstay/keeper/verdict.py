@@ -46,13 +46,13 @@ def _number(text: str) -> Optional[float]:
 
 
 class Seen(NamedTuple):
-    """One incarnation of the GCS. `throttled` is how much of the silence its cgroup spent without CPU."""
+    """One incarnation of the GCS. `excused` is how much of the silence it was busy, or kept from the CPU."""
 
     started: float
     exit_code: Optional[int] = None
     answered: Optional[float] = None
     refused_since: Optional[float] = None
-    throttled: float = 0.0
+    excused: float = 0.0
 
 
 class Verdict(NamedTuple):
@@ -72,7 +72,7 @@ def judge(seen: Seen, limits: Limits, now: float) -> Verdict:
     if seen.refused_since is not None and now - seen.refused_since >= limits.refusal:
         return Verdict("Gone", "it served and now refuses connections")
     silence = now - seen.answered
-    allowed = limits.silence + min(seen.throttled, 6 * limits.silence)
+    allowed = limits.silence + min(seen.excused, 6 * limits.silence)
     if silence > allowed:
         return Verdict("Silent", f"it accepts connections and has answered nothing for {silence:.1f} s")
     return Verdict("Well")

@@ -28,9 +28,9 @@ def test_a_gcs_that_answers_nothing_is_silent() -> None:
     assert judge(Seen(0, answered=100), LIMITS, 110.5).kind == "Silent"
 
 
-def test_a_throttled_gcs_is_given_the_time_it_was_kept_from_the_cpu_within_a_bound() -> None:
-    assert judge(Seen(0, answered=100, throttled=27), LIMITS, 130).kind == "Well"
-    assert judge(Seen(0, answered=100, throttled=1e6), LIMITS, 171).kind == "Silent"
+def test_a_busy_or_starved_gcs_is_given_that_time_within_a_bound() -> None:
+    assert judge(Seen(0, answered=100, excused=27), LIMITS, 130).kind == "Well"
+    assert judge(Seen(0, answered=100, excused=1e6), LIMITS, 171).kind == "Silent"
 
 
 def test_starts_that_fail_come_ever_later_up_to_a_bound() -> None:
