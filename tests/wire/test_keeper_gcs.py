@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from tests.wire.kept_gcs import KeptGcs, installed_ray, kept_gcs
 from tests.wire.redis_servers import Server, redis_server, sentinel, until
+from tests.wire.redis_tls import Tls, tls_redis_server
 
 from headstay.gcs import cleaner
 
 RAYS = ["2.9.3", "2.37.0", "2.53.0", "2.60.0"]
 BOTH_SCHEMAS = ["2.9.3", "2.60.0"]
 SAVED = ("--appendonly", "yes", "--appendfsync", "always")
+REDIS_TLS = {"CA_CERT": "ca.crt", "CLIENT_CERT": "client.crt", "CLIENT_KEY": "client.key"}
+GCS_TLS = {"CA_CERT": "ca.crt", "SERVER_CERT": "server.crt", "SERVER_KEY": "server.key"}
 CLEANUP = """
 import sys
 from ray._private.gcs_utils import cleanup_redis_storage
@@ -172,6 +175,22 @@ def test_a_redis_that_is_away_for_a_while_costs_a_pause(tmp_path: Path) -> None:
             back = kept.until(lambda state: state.gcs.phase == "Serving" and state.redis.phase == "Answers")
         assert back.storage.epoch == epoch
         assert len(back.revivals) == 1
+
+
+def test_everything_goes_over_tls_where_ray_s_does(tmp_path: Path) -> None:
+    tls = Tls(tmp_path)
+    environ = {
+        **{f"RAY_REDIS_{name}": tls.path(file) for name, file in REDIS_TLS.items()},
+        **{f"RAY_TLS_{name}": tls.path(file) for name, file in GCS_TLS.items()},
+        "RAY_USE_TLS": "1",
+    }
+    options = ("--redis_enable_ssl=true",)
+    with tls_redis_server(tls) as redis, kept_gcs(tmp_path, redis, redis_options=options, environ=environ) as kept:
+        kept.serving()
+        kept.kill(signal.SIGTERM)
+        state = kept.serving(revivals=1)
+        assert (state.redis.phase, state.storage.phase) == ("Answers", "Marked")
+        assert state.revivals[-1].verdict == "Gone"
 
 
 def test_behind_a_sentinel_the_marker_is_at_the_primary_and_survives_a_failover(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """The cleaner where Redis is more than one plain server: TLS, a Sentinel with a failover, a cluster of one shard."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.wire.redis_servers import Server, redis_server, sentinel, until
+from tests.wire.redis_tls import Tls, tls_redis_server
 
 from headstay.gcs import cleaner
 from headstay.gcs.cleaning import RedisRefusedError, RedisTarget, RedisUnreachableError
@@ -15,33 +15,6 @@ def remove(target: RedisTarget, *, patience: float = 1) -> int:
     return cleaner.clean(target, "ns", patience=patience, seconds=60)
 
 
-class Tls:
-    """A private CA, and a server that also asks its clients for a certificate."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._openssl("req", "-x509", "-newkey", "ec", *_CURVE, "-nodes", "-keyout", "ca.key", "-out", "ca.crt", *_CA)
-        self._issue("server", "redis.example")
-        self._issue("client", "client.example")
-
-    def _issue(self, name: str, host: str) -> None:
-        request = ("-newkey", "ec", *_CURVE, "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        self._openssl("req", *request, "-subj", f"/CN={host}")
-        (self.folder / f"{name}.ext").write_text(f"subjectAltName=DNS:{host}\n")
-        by = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext")
-        self._openssl("x509", "-req", "-in", f"{name}.csr", *by, "-out", f"{name}.crt")
-
-    def _openssl(self, *words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=self.folder, capture_output=True, check=True, timeout=60)
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-
-_CURVE = ("-pkeyopt", "ec_paramgen_curve:prime256v1")
-_CA = ("-days", "2", "-subj", "/CN=test authority")
-
-
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     return Tls(tmp_path_factory.mktemp("tls"))
@@ -49,10 +22,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @pytest.fixture(scope="module")
 def secured(tls: Tls) -> Iterator[Server]:
-    files = {"cert-file": "server.crt", "key-file": "server.key", "ca-cert-file": "ca.crt"}
-    arguments = [word for name, file in files.items() for word in (f"--tls-{name}", tls.path(file))]
-    cli = ["--tls", "--cacert", tls.path("ca.crt"), "--cert", tls.path("client.crt"), "--key", tls.path("client.key")]
-    with redis_server(tls.folder, *arguments, cli=cli, tls=True) as server:
+    with tls_redis_server(tls) as server:
         yield server
 
 
