@@ -4,6 +4,8 @@ It runs in the head's own image with the head's own environment, so whatever it 
 certificates, CA files, network policies by label) is there by construction.
 """
 
+from dataclasses import replace
+
 from headstay.model.objects import Obj
 from headstay.model.ray import (
     ENV_REDIS_ADDRESS,
@@ -25,7 +27,8 @@ _RESOURCES = {"cpu": "200m", "memory": "256Mi"}
 
 def cleanup_job(cluster: RayCluster, settings: Settings) -> Obj:
     """The Job document. The caller has made sure that the head template has a container."""
-    head = head_pod_base(cluster, settings)
+    # Without the keeper: its ConfigMap is made with a head, and after an upgrade there may be none of that name.
+    head = head_pod_base(cluster, replace(settings, keeper=""))
     metadata, spec = head["metadata"], head["spec"]
     labels = metadata["labels"] | {NODE_TYPE: REDIS_CLEANUP}
     container = spec["containers"][0]
