@@ -346,5 +346,5 @@ def remove_marker(redis: Server, ray: str) -> None:
     if ray == "2.60.0":
         assert redis.cli("DEL", "RAYns@HEADSTAY") == "1"
     else:
-        names = [f"ns@HEADSTAY:{name}" for name in ("epoch", "begun", "cluster", "written")]
+        names = [f"ns@HEADSTAY:{name}" for name in ("epoch", "begun", "cluster", "at")]
         assert redis.cli("HDEL", "ns", *names) == "4"

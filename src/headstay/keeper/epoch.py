@@ -9,11 +9,15 @@ from typing import NamedTuple, Optional
 
 
 class Marker(NamedTuple):
-    """`cluster` is Ray's cluster id in hexadecimal, "" until a GCS has made one."""
+    """`begun` and `at` tell how and when the epoch began. `cluster` is Ray's cluster id in hexadecimal, "" until a GCS
+
+    has made one.
+    """
 
     epoch: str
     begun: str
     cluster: str = ""
+    at: str = ""
 
 
 class Found(NamedTuple):

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from typing import Optional
 
 from .board import Board
@@ -65,11 +66,11 @@ class Lives:
         elif ruling.kind == "PutBack" and marker is not None:
             namespace.mark(redis, marker)
         elif ruling.kind == "Afresh":
-            marker = Marker(os.urandom(8).hex(), ruling.begun)
+            marker = _new_life(ruling.begun)
             removed = namespace.start_afresh(redis, marker)
             self._say(f"{ruling.why}: a fresh start. Removed {removed} remaining keys; epoch {marker.epoch} begins")
         else:
-            marker = Marker(os.urandom(8).hex(), ruling.begun)
+            marker = _new_life(ruling.begun)
             namespace.mark(redis, marker)
             self._say(
                 f"epoch {marker.epoch} of the cluster's data begins ({marker.begun}{ruling.why and ': '}{ruling.why})"
@@ -88,3 +89,7 @@ class Lives:
         if self._namespace is not None:
             size = self._namespace.size(redis)
             self._board.sample(size.entries, size.used)
+
+
+def _new_life(begun: str) -> Marker:
+    return Marker(os.urandom(8).hex(), begun, at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))

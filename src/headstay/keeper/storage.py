@@ -6,14 +6,12 @@ take it along.
 """
 
 import re
-import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .epoch import Found, Marker
 from .resp import Connection, ReplyError, Word
 
 _CLUSTER_ID = "@namespace_cluster:ray_cluster_id"
-_FIELDS = ("epoch", "begun", "cluster")
 _TABLES = (
     *("NODE", "KV", "JOB", "ACTOR", "ACTOR_TASK_SPEC", "WORKERS", "INTERNAL_CONFIG", "JobCounter"),
     *("PLACEMENT_GROUP", "PLACEMENT_GROUP_SCHEDULE"),
@@ -47,7 +45,7 @@ class Namespace:
 
     def inspect(self, redis: Connection) -> Found:
         """Raises ReplyError where the account may not look."""
-        key, fields = self._marker_key(), [self._marker_field(name) for name in _FIELDS]
+        key, fields = self._marker_key(), [self._marker_field(name) for name in Marker._fields]
         commands: List[List[Word]] = [["HMGET", key, *fields]]
         if self._one_hash:
             cluster_id = self._name + b"@KV:" + _CLUSTER_ID.encode()
@@ -65,7 +63,7 @@ class Namespace:
 
     def start_afresh(self, redis: Connection, marker: Marker) -> int:
         """Removes every key of the namespace and leaves the marker, in one transaction. Returns how many it removed."""
-        keys = [self._name] if self._one_hash else self._keys(redis)
+        keys = self._one_key(redis) if self._one_hash else self._keys(redis)
         removals: List[List[Word]] = [["UNLINK", key] for key in keys]
         answers = _all_granted(redis.ask_all([["MULTI"], *removals, self._marking(marker), ["EXEC"]]))
         replies = _all_granted(answers[-1])
@@ -88,6 +86,13 @@ class Namespace:
             return Size(sum(counts))
         return Size(sum(counts), sum(found or 0 for found in used))
 
+    def _one_key(self, redis: Connection) -> List[bytes]:
+        """The bare name is a key that others may have taken meanwhile: a look at what is in it."""
+        _, flat = redis.ask("HSCAN", self._name, 0, "COUNT", 20)
+        if not all(name.startswith(self._name + b"@") or name == b"JobCounter" for name in flat[::2]):
+            raise ReplyError(f"the key {self._name.decode(errors='replace')} holds fields that are not Ray's")
+        return [self._name]
+
     def _keys(self, redis: Connection) -> List[bytes]:
         """The pattern is Redis' to read; the comparison decides."""
         pattern = _SPECIAL.sub(rb"\\\g<0>", self._prefix) + b"*"
@@ -106,9 +111,8 @@ class Namespace:
         return self._name + b"@HEADSTAY:" + name.encode() if self._one_hash else name.encode()
 
     def _marking(self, marker: Marker) -> List[Word]:
-        values = {**marker._asdict(), "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         words: List[Word] = ["HSET", self._marker_key()]
-        for name, value in values.items():
+        for name, value in marker._asdict().items():
             words += [self._marker_field(name), value]
         return words
 
