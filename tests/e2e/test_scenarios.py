@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import msgspec
 import pytest
 from tests.e2e.cluster import SAMPLE_SCRIPTS, Cluster, Document, environment_of, is_ready, restarts, set_env
+
+from headstay.model.keeper_state import KeeperState
 
 RESTARTABLE_COUNTER = (SAMPLE_SCRIPTS["detached_actor.py"]).replace(
     'lifetime="detached"', 'lifetime="detached", max_restarts=-1'
@@ -161,6 +164,50 @@ def recovery_in_place(environment: dict[str, str]) -> None:
     assert cluster.redis("DBSIZE") == "0"
 
 
+def redis_loses_its_data(environment: dict[str, str]) -> None:
+    """The head starts afresh on purpose, the worker follows, and the cluster works: no zombies."""
+
+    def edit(cluster: Document) -> None:
+        cluster["metadata"]["annotations"]["headstay.io/gcs-recovery"] = "InPlace"
+
+    cluster = Cluster(environment, "data-lost")
+    cluster.create(EXTERNAL_REDIS, edit)
+    cluster.wait_ready()
+    cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
+    assert cluster.increment() == "1"
+    before = keeper_state(cluster)
+    cluster.redis("FLUSHALL")
+    cluster.wait("the loss is told", lambda: told(cluster, "Emptied"), timeout=90)
+    assert restarts(cluster.pod("head")) == 0, "a GCS that lives was stopped"
+    cluster.in_head("pkill", "-KILL", "-x", "gcs_server")
+    cluster.wait("the data's new life is told", lambda: told(cluster, "Marked"), timeout=180)
+    after = keeper_state(cluster)
+    assert after.storage.begun == "DataLost"
+    assert after.storage.epoch != before.storage.epoch
+    cluster.wait("the worker started again", lambda: "" if restarts(cluster.pod("worker")) else "0", timeout=180)
+    cluster.wait_ready()
+    cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
+    assert cluster.increment() == "1"
+    assert restarts(cluster.pod("head")) == 1
+    cluster.kubectl("delete", "raycluster", "--all", "--timeout=120s", timeout=130)
+    assert cluster.redis("DBSIZE") == "0"
+
+
+ASK_KEEPER = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:44250/v1/state').read().decode())"
+
+
+def keeper_state(cluster: Cluster) -> KeeperState:
+    return msgspec.json.decode(cluster.in_head("python3", "-c", ASK_KEEPER), type=KeeperState)
+
+
+def told(cluster: Cluster, phase: str) -> str:
+    try:
+        storage = keeper_state(cluster).storage
+    except AssertionError as error:  # the head's container is starting
+        return str(error)
+    return "" if storage.phase == phase else str(storage)
+
+
 SCENARIOS = [
     actor_on_the_head,
     gcs_ft_options,
@@ -168,6 +215,7 @@ SCENARIOS = [
     head_pod_deleted,
     wrong_password,
     recovery_in_place,
+    redis_loses_its_data,
 ]
 
 
