@@ -1,0 +1,48 @@
+"""Judges in Jepsen's manner: each is a pure function over one recorded run, and knows nothing of the others.
+
+The first sentence of a checker's docstring is the promise it judges. The report prints it.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+
+from headstay.drill.checkers.actors import actors_survive
+from headstay.drill.checkers.counters import counters_add_up
+from headstay.drill.checkers.downtime import downtime_bounded
+from headstay.drill.checkers.heads import head_restarts_as_promised, one_head
+from headstay.drill.checkers.workers import workers_left_alone
+from headstay.drill.checkers.workload import workload_ran
+from headstay.drill.checkers.writes import writes_kept
+from headstay.drill.history import Run
+from headstay.drill.reading import Reading
+from headstay.drill.verdict import Evidence, Judgement, Verdict, merged
+
+__all__ = ["CHECKERS", "Evidence", "Judgement", "Verdict", "judge", "merged", "outcome", "promise_of"]
+
+Checker = Callable[[Reading], Verdict]
+
+CHECKERS: dict[str, Checker] = {
+    "actors-survive": actors_survive,
+    "counters-add-up": counters_add_up,
+    "workers-left-alone": workers_left_alone,
+    "writes-kept": writes_kept,
+    "downtime-bounded": downtime_bounded,
+    "head-restarts": head_restarts_as_promised,
+    "one-head": one_head,
+    "workload-ran": workload_ran,
+}
+
+
+def judge(run: Run) -> list[Verdict]:
+    """One verdict from each checker, in the order above; none of a run whose fault was skipped: it did nothing."""
+    reading = Reading(run)
+    return [] if reading.skipped else [checker(reading) for checker in CHECKERS.values()]
+
+
+def outcome(verdicts: Iterable[Verdict]) -> Judgement:
+    return merged(verdict.outcome for verdict in verdicts)
+
+
+def promise_of(checker: str) -> str:
+    """What the checker promises, in a sentence."""
+    return " ".join((inspect.getdoc(CHECKERS[checker]) or "").split("\n\n", maxsplit=1)[0].split())

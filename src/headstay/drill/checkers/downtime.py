@@ -1,0 +1,52 @@
+from headstay.drill.promises import promise
+from headstay.drill.reading import Reading
+from headstay.drill.verdict import Evidence, Verdict
+
+NAME = "downtime-bounded"
+
+
+def downtime_bounded(reading: Reading) -> Verdict:
+    """After the fault a new actor is answered within the bound stated for it, and no later outage is longer than that.
+
+    The clock runs from the moment the fault was done, and asks for new actors: calls on living actors never stop. A
+    combination of faults has the sum of their bounds, and the time that passed between them.
+    """
+    if reading.injected is None:
+        return Verdict(NAME, "unknown", "No fault was done.")
+    bound = bound_of(reading)
+    if bound is None:
+        names = ", ".join(fault.name for fault in reading.faults)
+        return Verdict(NAME, "unknown", f"No bound is stated for {names}, or a fault was never healed.")
+    if not any(call.began >= reading.injected for call in reading.by_operation.get("new-actor", [])):
+        return Verdict(NAME, "unknown", "Nobody asked for a new actor after the fault.")
+    evidence = []
+    for outage in reading.outages:
+        lasted = (outage.ended or reading.run.ended) - outage.began
+        if lasted > bound:
+            begun = (
+                f"from {reading.since(outage.began):.1f} s after the fault" if outage.began > reading.injected else ""
+            )
+            end = "" if outage.ended else ", until the run ended"
+            text = f"no new actor was answered for {lasted:.2f} s {begun}{end}; the bound is {bound:.1f} s"
+            evidence.append(
+                Evidence("too-long", "new-actor", outage.ended or reading.run.ended, " ".join(text.split()))
+            )
+    if evidence:
+        return Verdict(NAME, "invalid", f"{evidence[0].text[0].upper()}{evidence[0].text[1:]}.", tuple(evidence))
+    if reading.back is None:
+        return Verdict(NAME, "unknown", "The run ended before a new actor was answered, and within the bound.")
+    longest = max((outage.ended or 0) - outage.began for outage in reading.outages)
+    return Verdict(NAME, "valid", f"{longest:.2f} s; the bound is {bound:.1f} s.")
+
+
+def bound_of(reading: Reading) -> float | None:
+    """Seconds, or None where no bound can be told."""
+    if not reading.faults or reading.over is None:
+        return None
+    total = reading.faults[-1].injected - reading.faults[0].injected
+    for fault in reading.faults:
+        rule = promise(fault.name, reading.run.recovery)
+        if rule is None or fault.healed is None:
+            return None
+        total += rule.downtime(fault.healed - fault.injected)
+    return total
