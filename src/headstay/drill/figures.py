@@ -67,9 +67,10 @@ class RunFigures(msgspec.Struct, frozen=True):
 
     `downtime_s`: the longest time after the fault in which no new actor was answered. It is the same figure, unless
     the fault took a moment to bite or a second outage followed. None if new actors were not answered at the end.
-    `bound_s` is what `downtime_s` may be at most.
+    `bound_s` is what `downtime_s` may be at most. `faulted_s` is when the fault was done, in seconds since the run began.
     """
 
+    faulted_s: float | None
     first_answer_s: float | None
     downtime_s: float | None
     bound_s: float | None
@@ -128,6 +129,7 @@ def figures_of(reading: Reading) -> RunFigures:
     first = reading.outages[0].ended if reading.outages else None
     lasted = [outage.ended - outage.began for outage in reading.outages if outage.ended is not None]
     return RunFigures(
+        faulted_s=None if reading.injected is None else reading.injected - reading.run.began,
         first_answer_s=None if first is None or reading.injected is None else first - reading.injected,
         downtime_s=None if reading.back is None else max(lasted),
         bound_s=bound_of(reading),
@@ -210,7 +212,7 @@ def _fault(fault: str, recovery: Recovery, group: Sequence[tuple[RunFigures, str
         recovery,
         runs=len(done),
         skipped=len(group) - len(done),
-        not_back=sum(found.downtime_s is None for found in done),
+        not_back=sum(found.downtime_s is None and found.faulted_s is not None for found in done),
         bound_s=max(bounds, default=None),
         downtime=distribution(found.downtime_s for found in done if found.downtime_s is not None),
         first_answer=distribution(found.first_answer_s for found in done if found.first_answer_s is not None),

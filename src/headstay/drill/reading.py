@@ -124,6 +124,18 @@ class Reading:
     def lives(self) -> tuple[Life, ...]:
         return tuple(self._lives())
 
+    def unasked(self, outage: Outage) -> list[tuple[float, float]]:
+        """The stretches of an outage, from and to, in which nobody was waiting for a new actor."""
+        until = self.run.ended if outage.ended is None else outage.ended
+        waited_until, found = outage.began, []
+        for call in self.by_operation.get(PROBE, []):
+            if call.began > until:
+                break
+            if call.began > waited_until:
+                found.append((waited_until, call.began))
+            waited_until = max(waited_until, until if call.ended is None else call.ended)
+        return [*found, (waited_until, until)] if waited_until < until else found
+
     def lives_of(self, role: str) -> list[Life]:
         return [life for life in self.lives if life.pod.role == role]
 

@@ -1,4 +1,6 @@
+from bisect import bisect_left
 from collections.abc import Iterator
+from heapq import heappop, heappush
 
 from headstay.drill.history import Actor, Call
 from headstay.drill.reading import Life, Reading
@@ -26,13 +28,16 @@ def actors_survive(reading: Reading) -> Verdict:
     evidence = tuple(breach for name in judged for breach in _breaches(reading, name))
     if evidence:
         return Verdict(NAME, "invalid", f"{len(evidence)} of {len(judged)} actors lost or reset.", evidence)
-    unasked = [name for name in judged if not _there(reading, name)]
+    counted = [name for name in judged if name in {call.subject for call in reading.by_operation.get("increment", [])}]
+    if judged and not counted:
+        return Verdict(NAME, "unknown", "No actor was asked for its state.")
+    unasked = [name for name in judged if not _there(reading, name, "increment" if name in counted else "named-actor")]
     if unplaced or unasked:
         missing = [f"never seen the Pod of {name}" for name in unplaced] + [f"{name} was not heard" for name in unasked]
         return Verdict(NAME, "unknown", f"After the recovery: {', '.join(missing)}.")
-    spared = len(reading.actors) - len(judged)
-    why = f"{len(judged)} actors are there with their state"
-    return Verdict(NAME, "valid", why + (f"; {spared} lived in a Pod that ended." if spared else "."))
+    why = f"{len(judged)} actors are there, {len(counted)} of them asked for their state"
+    gone = len(reading.actors) - len(judged)
+    return Verdict(NAME, "valid", why + (f"; {gone} lived in a Pod that ended." if gone else "."))
 
 
 def _must_survive(reading: Reading, name: str, lives: dict[str, Life]) -> bool:
@@ -46,7 +51,7 @@ def _breaches(reading: Reading, name: str) -> Iterator[Evidence]:
     lost = _lost(reading, name, moved)
     if lost:
         yield lost
-    elif again := _began_again(_asked(reading, name)):
+    elif again := _began_again(reading, name):
         text = f"{name} answered {again.value} after it had been further"
         yield Evidence("reset", name, again.ended, text)
 
@@ -65,27 +70,29 @@ def _lost(reading: Reading, name: str, moved: Actor | None) -> Evidence | None:
     return Evidence("lost", name, tail[0].began, text)
 
 
-def _began_again(calls: list[Call]) -> Call | None:
-    """The first answer that is no more than the counter's very first one, and was asked for after it."""
-    first: tuple[float, int] | None = None
-    for call in sorted(calls, key=lambda call: call.ended or call.began):
-        if (
-            call.outcome != "ok"
-            or call.operation != "increment"
-            or call.ended is None
-            or not isinstance(call.value, int)
-        ):
+def _began_again(reading: Reading, name: str) -> Call | None:
+    """The first answer that went back so far that the increments since the fault explain all of it."""
+    fault = reading.run.began if reading.injected is None else reading.injected
+    calls = [call for call in _asked(reading, name) if call.operation == "increment"]
+    since = sorted(call.began for call in calls if call.outcome != "failed" and call.began >= fault)
+    first, highest = None, 0
+    under_way: list[tuple[float, int]] = []
+    for call in calls:
+        while under_way and under_way[0][0] < call.began:
+            highest = max(highest, heappop(under_way)[1])
+        if call.outcome != "ok" or call.ended is None or not isinstance(call.value, int):
             continue
-        if first is None:
-            first = call.ended, call.value
-        elif call.began > first[0] and call.value <= first[1]:
+        first = call.value if first is None else first
+        if call.value <= highest and call.value <= first + bisect_left(since, call.ended):
             return call
+        heappush(under_way, (call.ended, call.value))
     return None
 
 
-def _there(reading: Reading, name: str) -> bool:
+def _there(reading: Reading, name: str, operation: str) -> bool:
     return reading.back is not None and any(
-        call.outcome == "ok" and call.began > reading.back for call in _asked(reading, name)
+        call.outcome == "ok" and call.operation == operation and call.began > reading.back
+        for call in _asked(reading, name)
     )
 
 

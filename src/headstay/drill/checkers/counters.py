@@ -23,17 +23,21 @@ def counters_add_up(reading: Reading) -> Verdict:
     """Each counter's answers only ever go up, none twice, and skip no more numbers than increments went unanswered.
 
     An increment that failed for certain may not have counted; one that was never answered may count at any later time.
-    A counter may begin again once for each Pod of its actor that ended, and for an emptied Redis.
+    A counter may begin again once for each Pod of its actor that ended, and for an emptied Redis; where nobody saw its
+    Pod, nobody can say whether it may.
     """
     counters: dict[str, list[Call]] = defaultdict(list)
     for call in reading.by_operation.get("increment", []):
         counters[call.subject].append(call)
     if not counters:
         return Verdict(NAME, "unknown", "No counter was incremented.")
-    evidence = tuple(breach for name, calls in counters.items() for breach in _breaches(reading, name, calls))
+    found = [breach for name, calls in counters.items() for breach in _breaches(reading, name, calls)]
+    evidence = tuple(breach for breach in found if breach.kind != "back" or _pods_seen(reading, breach.subject))
     if evidence:
         broken = len({breach.subject for breach in evidence})
         return Verdict(NAME, "invalid", f"{broken} of {len(counters)} counters do not add up.", evidence)
+    if found:
+        return Verdict(NAME, "unknown", f"{found[0].text}, and nobody saw what became of its Pod.")
     thin = [name for name, calls in counters.items() if not _answered_after(reading, calls)]
     may_be_gone = {name for name in thin if _ends_of_pods(reading, name)}
     if silent := [name for name in thin if name not in may_be_gone]:
@@ -45,6 +49,11 @@ def counters_add_up(reading: Reading) -> Verdict:
 def _answered_after(reading: Reading, calls: list[Call]) -> bool:
     fault = reading.injected
     return fault is not None and any(c.outcome == "ok" and c.began > fault and isinstance(c.value, int) for c in calls)
+
+
+def _pods_seen(reading: Reading, name: str) -> bool:
+    homes = {home.pod_uid for home in reading.actors.get(name, [])}
+    return bool(homes) and homes <= {life.pod.uid for life in reading.lives}
 
 
 def _ends_of_pods(reading: Reading, name: str) -> int:

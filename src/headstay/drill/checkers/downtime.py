@@ -1,3 +1,4 @@
+from headstay.drill.checkers.workload import LONGEST_PAUSE_S
 from headstay.drill.promises import promise
 from headstay.drill.reading import Reading
 from headstay.drill.verdict import Evidence, Verdict
@@ -19,10 +20,14 @@ def downtime_bounded(reading: Reading) -> Verdict:
         return Verdict(NAME, "unknown", f"No bound is stated for {names}, or a fault was never healed.")
     if not any(call.began >= reading.injected for call in reading.by_operation.get("new-actor", [])):
         return Verdict(NAME, "unknown", "Nobody asked for a new actor after the fault.")
-    evidence = []
+    evidence, unproved = [], 0.0
     for outage in reading.outages:
         lasted = (outage.ended or reading.run.ended) - outage.began
-        if lasted > bound:
+        pauses = (ended - began for began, ended in reading.unasked(outage))
+        unasked = sum(pause for pause in pauses if pause > LONGEST_PAUSE_S)
+        if lasted > bound >= lasted - unasked:
+            unproved = max(unproved, unasked)
+        elif lasted > bound:
             begun = (
                 f"from {reading.since(outage.began):.1f} s after the fault" if outage.began > reading.injected else ""
             )
@@ -33,6 +38,10 @@ def downtime_bounded(reading: Reading) -> Verdict:
             )
     if evidence:
         return Verdict(NAME, "invalid", f"{evidence[0].text[0].upper()}{evidence[0].text[1:]}.", tuple(evidence))
+    if unproved:
+        return Verdict(
+            NAME, "unknown", f"Nobody asked for a new actor for {unproved:.1f} s; they may have been answered."
+        )
     if reading.back is None:
         return Verdict(NAME, "unknown", "The run ended before a new actor was answered, and within the bound.")
     longest = max((outage.ended or 0) - outage.began for outage in reading.outages)

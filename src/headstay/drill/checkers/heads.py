@@ -31,12 +31,18 @@ def head_restarts_as_promised(reading: Reading) -> Verdict:
 
 
 def _interruptions(reading: Reading) -> list[Evidence]:
-    found = []
-    for life in reading.lives_of("head"):
-        pod = life.pod.name
-        found += [Evidence("restarted", pod, at, f"head {pod} restarted its Ray container") for at in life.restarts]
-        if life.gone is not None:
-            found.append(Evidence("replaced", pod, life.gone, f"head {pod} is gone"))
+    heads = reading.lives_of("head")
+    found = [
+        Evidence("restarted", life.pod.name, at, f"head {life.pod.name} restarted its Ray container")
+        for life in heads
+        for at in life.restarts
+    ]
+    # One that went without another in its place, and one too many, are one_head's business.
+    gone = [life for life in heads if life.gone is not None]
+    came = [life for life in heads if life.first > reading.looks[0].at]
+    for old, new in zip(gone, came, strict=False):
+        text = f"head {old.pod.name} was replaced by {new.pod.name}"
+        found.append(Evidence("replaced", old.pod.name, new.first, text))
     return sorted(found, key=lambda breach: breach.at or 0)
 
 

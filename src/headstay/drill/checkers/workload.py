@@ -6,7 +6,7 @@ from headstay.drill.reading import PROBE, Reading
 from headstay.drill.verdict import Verdict
 
 NAME = "workload-ran"
-_LONGEST_PAUSE_S = 3.0
+LONGEST_PAUSE_S = 3.0
 """Between two questions for a new actor while none is answered. A longer one makes every figure of downtime a guess."""
 _NEEDED = ("increment", PROBE)
 
@@ -38,27 +38,16 @@ def _gaps(reading: Reading, injected: float) -> list[str]:
             found.append(f"no {operation} was answered before the fault")
         if not any(call.began >= injected for call in calls):
             found.append(f"no {operation} was tried after the fault")
-    pause, at = _longest_pause(reading, injected)
-    if pause > _LONGEST_PAUSE_S:
-        found.append(f"nobody asked for a new actor for {pause:.1f} s, {reading.since(at):.1f} s after the fault")
+    pauses = [pause for outage in reading.outages for pause in reading.unasked(outage)]
+    began, ended = max(pauses, key=lambda pause: pause[1] - pause[0], default=(injected, injected))
+    if ended - began > LONGEST_PAUSE_S:
+        at = reading.since(began)
+        found.append(f"nobody asked for a new actor for {ended - began:.1f} s, from {at:.1f} s after the fault")
     if not reading.looks or reading.looks[0].at > injected:
         found.append("nobody looked at the Pods before the fault")
     if not reading.looked(injected):
         found.append("nobody looked at the Pods after the fault")
     return found
-
-
-def _longest_pause(reading: Reading, injected: float) -> tuple[float, float]:
-    """In which nobody was waiting for a new actor although none was being answered, and when it began."""
-    until = reading.back or reading.run.ended
-    asked = [call for call in reading.by_operation.get(PROBE, []) if (call.ended or until) >= injected]
-    waiting, longest = injected, (0.0, injected)
-    for call in asked:
-        if call.began > until:
-            break
-        longest = max(longest, (call.began - waiting, waiting))
-        waiting = max(waiting, call.ended or until)
-    return max(longest, (until - waiting, waiting))
 
 
 def _contradiction(reading: Reading) -> str:
