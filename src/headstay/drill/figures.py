@@ -67,7 +67,7 @@ class RunFigures(msgspec.Struct, frozen=True):
 
     `downtime_s`: the longest time after the fault in which no new actor was answered. It is the same figure, unless
     the fault took a moment to bite or a second outage followed. None if new actors were not answered at the end.
-    `bound_s` is what `downtime_s` may be at most. `faulted_s` is when the fault was done, in seconds since the run began.
+    `bound_s` is what `downtime_s` may be at most, `faulted_s` when the fault was done, since the run began.
     """
 
     faulted_s: float | None

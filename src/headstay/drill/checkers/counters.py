@@ -74,17 +74,19 @@ def _breaches(reading: Reading, name: str, calls: list[Call]) -> Iterator[Eviden
     for count, before in back:
         text = f"{name} answered {count.value} after it had answered {before}"
         yield Evidence("back", name, count.ended, text)
-    gone_back = {id(count) for count, _before in back}
     for stretch in stretches:
-        yield from _skips(name, [count for count in stretch if id(count) not in gone_back], unanswered)
+        yield from _skips(name, stretch, unanswered)
 
 
 def _stretches(counts: list[_Count], may_begin_again: int) -> tuple[list[list[_Count]], list[tuple[_Count, int]]]:
-    """The answers of each life of the counter, and those that went back without leave with what was answered before."""
+    """The answers of each life of the counter, and those that went back without leave with what was answered before.
+
+    Answers that stay below what was answered before are one going back, not many.
+    """
     ended_first = sorted(counts, key=lambda count: count.ended)
     stretches: list[list[_Count]] = [[]]
     back: list[tuple[_Count, int]] = []
-    highest, position, began = 0, 0, float("-inf")
+    highest, position, began, below = 0, 0, float("-inf"), False
     seen: set[int] = set()
     for count in sorted(counts, key=lambda count: (count.began, count.ended)):
         while position < len(ended_first) and ended_first[position].ended < count.began:
@@ -97,8 +99,11 @@ def _stretches(counts: list[_Count], may_begin_again: int) -> tuple[list[list[_C
                 stretches.append([])
                 highest, began, seen = 0, count.began, set()
             else:
-                back.append((count, max(highest, count.value)))
+                if not below:
+                    back.append((count, max(highest, count.value)))
+                below = True
                 continue
+        below = False
         seen.add(count.value)
         stretches[-1].append(count)
     return stretches, back

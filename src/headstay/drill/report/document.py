@@ -1,0 +1,156 @@
+"""`report.json`: everything that was found, without the histories (they stay in their own files).
+
+The names below are the schema `headstay.io/drill-report/v1`. Fields may be added to it; none is renamed or removed.
+Times are seconds: those called `..._s` last, or are counted from the fault, those called `at`, `began` and `ended` are
+Unix times.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headstay.drill.checkers import CHECKERS, Judgement, Verdict, judge, merged, promise_of
+from headstay.drill.checkers import outcome as outcome_of
+from headstay.drill.figures import Distribution, FaultFigures, RunFigures, by_fault, distribution, figures_of
+from headstay.drill.history import Run
+from headstay.drill.promises import Recovery
+from headstay.drill.reading import Reading
+
+SCHEMA = "headstay.io/drill-report/v1"
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a reader has to know to do it again. `partial` is why the campaign did not come to its end, or ""."""
+
+    title: str
+    command: str
+    seed: int
+    started: float
+    versions: dict[str, str]
+    """Of headstay, ray, redis, kubernetes, ..."""
+    machine: str
+    partial: str = ""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """One run. `skipped` says why its fault was not done; then it has no verdicts and its outcome is `unknown`."""
+
+    number: int
+    fault: str
+    recovery: Recovery
+    seed: int
+    began: float
+    ended: float
+    ended_early: str
+    skipped: str
+    outcome: Judgement
+    verdicts: tuple[Verdict, ...]
+    figures: RunFigures
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """One checker over all runs: what it promises, and how many runs it found valid, invalid and unknown."""
+
+    checker: str
+    promise: str
+    valid: int
+    invalid: int
+    unknown: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Over all runs that were not skipped. `faults` is how many were done, combinations counted as what they combine.
+
+    `workers_restarted` (and replaced), `actors_lost`, `counters_reset` (times that one went back) and `writes_lost`
+    (keys) are numbers of breaches, each with its evidence in its run.
+    """
+
+    outcome: Judgement
+    runs: int
+    faults: int
+    invalid: int
+    unknown: int
+    skipped: int
+    workers_restarted: int
+    actors_lost: int
+    counters_reset: int
+    writes_lost: int
+    downtime: dict[str, Distribution]
+    """By way of recovery, over all faults."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    schema: str
+    about: About
+    summary: Summary
+    checkers: tuple[Checked, ...]
+    faults: tuple[FaultFigures, ...]
+    runs: tuple[Judged, ...]
+
+
+def judged(reading: Reading) -> Judged:
+    run, verdicts = reading.run, tuple(judge(reading.run))
+    return Judged(
+        number=run.number,
+        fault=run.fault,
+        recovery=run.recovery,
+        seed=run.seed,
+        began=run.began,
+        ended=run.ended,
+        ended_early=run.ended_early,
+        skipped=reading.skipped,
+        outcome=outcome_of(verdicts),
+        verdicts=verdicts,
+        figures=figures_of(reading),
+    )
+
+
+def document(readings: Sequence[Reading], about: About) -> Report:
+    runs = [judged(reading) for reading in readings]
+    by_run: list[tuple[Run, RunFigures, str]] = [
+        (reading.run, run.figures, run.skipped) for reading, run in zip(readings, runs, strict=True)
+    ]
+    return Report(
+        schema=SCHEMA,
+        about=about,
+        summary=_summary(readings, runs),
+        checkers=tuple(_checked(name, runs) for name in CHECKERS),
+        faults=tuple(by_fault(by_run)),
+        runs=tuple(runs),
+    )
+
+
+def _summary(readings: Sequence[Reading], runs: Sequence[Judged]) -> Summary:
+    done = [run for run in runs if not run.skipped]
+
+    def breaches(checker: str, kinds: set[str]) -> int:
+        verdicts = (verdict for run in done for verdict in run.verdicts if verdict.checker == checker)
+        return sum(breach.kind in kinds for verdict in verdicts for breach in verdict.evidence)
+
+    downtimes: dict[str, list[float]] = {}
+    for run in done:
+        if run.figures.downtime_s is not None:
+            downtimes.setdefault(run.recovery, []).append(run.figures.downtime_s)
+    return Summary(
+        outcome=merged(run.outcome for run in done),
+        runs=len(done),
+        faults=sum(len(reading.faults) for reading in readings),
+        invalid=sum(run.outcome == "invalid" for run in done),
+        unknown=sum(run.outcome == "unknown" for run in done),
+        skipped=len(runs) - len(done),
+        workers_restarted=breaches("workers-left-alone", {"restarted", "replaced"}),
+        actors_lost=breaches("actors-survive", {"lost"}),
+        counters_reset=breaches("counters-add-up", {"back"}),
+        writes_lost=sum(_keys_lost(run) for run in done),
+        downtime={way: found for way, values in downtimes.items() if (found := distribution(values))},
+    )
+
+
+def _keys_lost(run: Judged) -> int:
+    """A key that is gone is missed by each read, and lost once."""
+    return len({b.subject for verdict in run.verdicts if verdict.checker == "writes-kept" for b in verdict.evidence})
+
+
+def _checked(name: str, runs: Sequence[Judged]) -> Checked:
+    said = [verdict.outcome for run in runs for verdict in run.verdicts if verdict.checker == name]
+    return Checked(name, promise_of(name), said.count("valid"), said.count("invalid"), said.count("unknown"))

@@ -1,0 +1,177 @@
+"""Where everything goes in the two pictures over all runs. Geometry alone; templates/ draws it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+from headstay.drill.figures import FaultFigures
+from headstay.drill.promises import Recovery
+from headstay.drill.report.document import Judged, Report
+from headstay.drill.report.words import WAYS, milestone, milestone_class, seconds
+
+WIDTH = 1000
+LEFT, RIGHT = 150, 800
+LANE, GAP, TOP = 26, 14, 30
+_JITTER = (0, -5, 5, -2.5, 2.5, -7, 7)
+_LABEL_FITS_PX = 7
+
+
+@dataclass(frozen=True)
+class Tick:
+    x: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Dot:
+    x: float
+    y: float
+    run: int
+    title: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    y: float
+    recovery: Recovery
+    label: str
+    dots: tuple[Dot, ...]
+    box: tuple[float, float, float, float, float] | None
+    """Where minimum, quartiles and maximum are."""
+    bound: float | None
+    bound_label: str
+    not_back: int
+
+
+@dataclass(frozen=True)
+class Group:
+    y: float
+    fault: str
+    lanes: tuple[Lane, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    height: float
+    axis: float
+    ticks: tuple[Tick, ...]
+    groups: tuple[Group, ...]
+
+
+class LogScale:
+    """Seconds to pixels. Whole decades; what is shorter than the first is drawn at its beginning."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        found = [value for value in values if value > 0] or [1.0]
+        self.low = min(floor(log10(min(found)) + 1e-9), 0)
+        self.low = max(self.low, -2)
+        self.high = max(ceil(log10(max(found)) - 1e-9), self.low + 1)
+
+    def __call__(self, value: float) -> float:
+        place = (log10(max(value, 10**self.low)) - self.low) / (self.high - self.low)
+        return round(LEFT + place * (RIGHT - LEFT), 1)
+
+    def ticks(self) -> Iterator[Tick]:
+        for decade in range(self.low, self.high + 1):
+            for digit in (1, 2, 5):
+                value = digit * 10.0**decade
+                if value <= 10**self.high * 1.001:
+                    yield Tick(self(value), f"{value:g} s")
+
+
+def strip(report: Report) -> Strip:
+    done = [found for found in report.faults if found.runs]
+    values = [run.figures.downtime_s for run in report.runs if run.figures.downtime_s is not None]
+    scale = LogScale([*values, *(found.bound_s for found in done if found.bound_s is not None)])
+    groups, y = [], float(TOP)
+    for fault in dict.fromkeys(found.fault for found in done):
+        of_fault = [found for found in done if found.fault == fault]
+        ways = sorted(of_fault, key=lambda found: found.recovery, reverse=True)  # RestartHead, then InPlace
+        lanes = [_lane(found, report.runs, y + LANE * (i + 0.5), scale) for i, found in enumerate(ways)]
+        groups.append(Group(y, fault, tuple(lanes)))
+        y += LANE * len(lanes) + GAP
+    return Strip(height=y + 24, axis=y - GAP + 8, ticks=tuple(scale.ticks()), groups=tuple(groups))
+
+
+def _lane(found: FaultFigures, runs: Sequence[Judged], y: float, scale: LogScale) -> Lane:
+    same = [run for run in runs if (run.fault, run.recovery, run.skipped) == (found.fault, found.recovery, "")]
+    dots = []
+    for i, run in enumerate(same):
+        down = run.figures.downtime_s
+        if down is not None:
+            title = f"run {run.number}: {seconds(down)}"
+            dots.append(Dot(scale(down), y + _JITTER[i % len(_JITTER)], run.number, title, run.outcome))
+    d = found.downtime
+    return Lane(
+        y,
+        found.recovery,
+        f"{seconds(d.p50)} of {d.n}" if d else "never back",
+        tuple(dots),
+        (scale(d.min), scale(d.p25), scale(d.p50), scale(d.p75), scale(d.max)) if d else None,
+        scale(found.bound_s) if found.bound_s is not None else None,
+        f"at most {seconds(found.bound_s)} promised",
+        found.not_back,
+    )
+
+
+@dataclass(frozen=True)
+class Part:
+    x: float
+    width: float
+    css: str
+    title: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    y: float
+    fault: str
+    way: str
+    parts: tuple[Part, ...]
+    total: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    height: float
+    bars: tuple[Bar, ...]
+
+
+def stack(report: Report) -> Stack:
+    """Each bar is one whole recovery, so that what takes the time is seen whether it took 0.7 s or 71 s."""
+    bars, y, before = [], 6.0, ""
+    for fault in dict.fromkeys(found.fault for found in report.faults):
+        for way in ("RestartHead", "InPlace"):
+            for found in report.faults:
+                if (found.fault, found.recovery) != (fault, way) or not (parts := _parts(found)):
+                    continue
+                y += GAP if before and before != fault else 0
+                total = max(step.at.p50 for step in found.steps if _common(step.at.n, found.runs))
+                bars.append(Bar(y, fault if fault != before else "", WAYS[way], parts, seconds(total)))
+                before = fault
+                y += LANE
+    return Stack(y + 6, tuple(bars))
+
+
+def _common(recorded: int, runs: int) -> bool:
+    """A milestone that most runs never saw would only mislead in a picture of the median."""
+    return recorded * 2 >= runs
+
+
+def _parts(found: FaultFigures) -> tuple[Part, ...]:
+    steps = [step for step in found.steps if _common(step.at.n, found.runs)]
+    total = max((step.at.p50 for step in steps), default=0.0)
+    if total <= 0:
+        return ()
+    parts, before, x = [], 0.0, float(LEFT + 110)
+    for step in steps:
+        width = (step.at.p50 - before) / total * (RIGHT - LEFT - 110)
+        took, name = seconds(step.at.p50 - before), milestone(step.name)
+        title = f"{name}: {took}, reached {seconds(step.at.p50)} after the fault"
+        full = f"{name} {took}"
+        label = full if width > len(full) * _LABEL_FITS_PX else took if width > len(took) * _LABEL_FITS_PX else ""
+        parts.append(Part(round(x, 1), round(max(width, 0.5), 1), milestone_class(step.name), title, label))
+        before, x = step.at.p50, x + width
+    return tuple(parts)
