@@ -197,11 +197,16 @@ def _gap(moments: list[float]) -> float | None:
 
 
 def by_fault(runs: Sequence[tuple[Run, RunFigures, str]]) -> list[FaultFigures]:
-    """`runs` are runs with their figures, and why they were skipped or "". In the order in which faults first came."""
+    """`runs` are runs with their figures, and why they were skipped or "". In the order in which faults first came,
+
+    Ray's own way before ours.
+    """
     groups: dict[tuple[str, Recovery], list[tuple[RunFigures, str]]] = defaultdict(list)
     for run, found, skipped in runs:
         groups[run.fault, run.recovery].append((found, skipped))
-    return [_fault(fault, recovery, group) for (fault, recovery), group in groups.items()]
+    faults = list(dict.fromkeys(fault for fault, _recovery in groups))
+    ordered = sorted(groups, key=lambda kind: (faults.index(kind[0]), kind[1] == "InPlace"))
+    return [_fault(fault, recovery, groups[fault, recovery]) for fault, recovery in ordered]
 
 
 def _fault(fault: str, recovery: Recovery, group: Sequence[tuple[RunFigures, str]]) -> FaultFigures:

@@ -1,6 +1,6 @@
 from headstay.drill.checkers.workload import LONGEST_PAUSE_S
 from headstay.drill.promises import promise
-from headstay.drill.reading import Reading
+from headstay.drill.reading import PROBE, Reading
 from headstay.drill.verdict import Evidence, Verdict
 
 NAME = "downtime-bounded"
@@ -18,7 +18,7 @@ def downtime_bounded(reading: Reading) -> Verdict:
     if bound is None:
         names = ", ".join(fault.name for fault in reading.faults)
         return Verdict(NAME, "unknown", f"No bound is stated for {names}, or a fault was never healed.")
-    if not any(call.began >= reading.injected for call in reading.by_operation.get("new-actor", [])):
+    if not any(call.began >= reading.injected for call in reading.by_operation.get(PROBE, [])):
         return Verdict(NAME, "unknown", "Nobody asked for a new actor after the fault.")
     evidence, unproved = [], 0.0
     for outage in reading.outages:
@@ -28,14 +28,11 @@ def downtime_bounded(reading: Reading) -> Verdict:
         if lasted > bound >= lasted - unasked:
             unproved = max(unproved, unasked)
         elif lasted > bound:
-            begun = (
-                f"from {reading.since(outage.began):.1f} s after the fault" if outage.began > reading.injected else ""
-            )
+            later = outage.began > reading.injected
+            begun = f", from {reading.since(outage.began):.1f} s after the fault on" if later else ""
             end = "" if outage.ended else ", until the run ended"
-            text = f"no new actor was answered for {lasted:.2f} s {begun}{end}; the bound is {bound:.1f} s"
-            evidence.append(
-                Evidence("too-long", "new-actor", outage.ended or reading.run.ended, " ".join(text.split()))
-            )
+            text = f"no new actor was answered for {lasted:.2f} s{begun}{end}; the bound is {bound:.1f} s"
+            evidence.append(Evidence("too-long", PROBE, outage.ended or reading.run.ended, text))
     if evidence:
         return Verdict(NAME, "invalid", f"{evidence[0].text[0].upper()}{evidence[0].text[1:]}.", tuple(evidence))
     if unproved:

@@ -20,14 +20,14 @@ def head_restarts_as_promised(reading: Reading) -> Verdict:
         allowed = float("inf") if restarts is None else allowed + restarts
     evidence = tuple(_interruptions(reading))
     if len(evidence) > allowed:
-        return Verdict(name, "invalid", f"{len(evidence)} restarts, {allowed:.0f} allowed.", evidence)
+        return Verdict(name, "invalid", f"Restarts: {len(evidence)}, allowed: {allowed:.0f}.", evidence)
     if not reading.lives_of("head"):
         return Verdict(name, "unknown", "No head was seen.")
     if reading.looks[0].at > reading.injected or not reading.looked(reading.back or reading.injected):
         return Verdict(name, "unknown", "The Pods were not looked at both before the fault and after the recovery.")
     if allowed == float("inf"):
-        return Verdict(name, "valid", f"{len(evidence)} restarts; no number was promised.")
-    return Verdict(name, "valid", f"{len(evidence)} restarts, {allowed:.0f} allowed.")
+        return Verdict(name, "valid", f"Restarts: {len(evidence)}; no number was promised.")
+    return Verdict(name, "valid", f"Restarts: {len(evidence)}, allowed: {allowed:.0f}.")
 
 
 def _interruptions(reading: Reading) -> list[Evidence]:
@@ -65,7 +65,7 @@ def one_head(reading: Reading) -> Verdict:
     last = reading.looks[-1]
     heads = [pod.name for pod in last.pods if pod.role == "head"]
     if not evidence and not reading.run.ended_early and len(heads) != 1:
-        text = f"at the end there were {len(heads)} heads: {', '.join(sorted(heads)) or 'none'}"
+        text = f"heads at the end: {', '.join(sorted(heads)) or 'none'}"
         evidence.append(Evidence("twins" if heads else "none", "head", last.at, text))
     if evidence:
         return Verdict(name, "invalid", f"{evidence[0].text[0].upper()}{evidence[0].text[1:]}.", tuple(evidence))

@@ -17,7 +17,7 @@ def workers_left_alone(reading: Reading) -> Verdict:
     workers = reading.lives_of("worker")
     evidence = tuple(breach for life in workers if not _declared(reading, life) for breach in _harm(life))
     if evidence:
-        return Verdict(NAME, "invalid", f"{len(evidence)} needless restarts or replacements of workers.", evidence)
+        return Verdict(NAME, "invalid", f"Workers restarted or replaced needlessly: {len(evidence)}.", evidence)
     if not workers:
         return Verdict(NAME, "unknown", "No worker was seen.")
     if reading.injected is None or reading.looks[0].at > reading.injected:

@@ -28,7 +28,7 @@ def writes_kept(reading: Reading) -> Verdict:
         if any(not _looked_for(reading, put, reads) for put in acknowledged):
             unread.append(key)
     if evidence:
-        return Verdict(NAME, "invalid", f"{len(evidence)} reads miss an acknowledged write.", tuple(evidence))
+        return Verdict(NAME, "invalid", f"Reads that miss an acknowledged write: {len(evidence)}.", tuple(evidence))
     if unread:
         return Verdict(
             NAME, "unknown", f"Acknowledged and never read after the fault: {', '.join(sorted(unread)[:5])}."

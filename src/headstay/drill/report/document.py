@@ -17,6 +17,7 @@ from headstay.drill.promises import Recovery
 from headstay.drill.reading import Reading
 
 SCHEMA = "headstay.io/drill-report/v1"
+DEAD_GCS = {"gcs-term", "gcs-kill"}
 
 
 class About(msgspec.Struct, frozen=True):
@@ -75,8 +76,10 @@ class Summary(msgspec.Struct, frozen=True):
     actors_lost: int
     counters_reset: int
     writes_lost: int
-    downtime: dict[str, Distribution]
-    """By way of recovery, over all faults."""
+    downtime: dict[Recovery, Distribution]
+    """By way of recovery, over all faults. It depends on which faults were asked for how often."""
+    downtime_dead_gcs: dict[Recovery, Distribution]
+    """The same over `gcs-term` and `gcs-kill` alone."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -127,10 +130,6 @@ def _summary(readings: Sequence[Reading], runs: Sequence[Judged]) -> Summary:
         verdicts = (verdict for run in done for verdict in run.verdicts if verdict.checker == checker)
         return sum(breach.kind in kinds for verdict in verdicts for breach in verdict.evidence)
 
-    downtimes: dict[str, list[float]] = {}
-    for run in done:
-        if run.figures.downtime_s is not None:
-            downtimes.setdefault(run.recovery, []).append(run.figures.downtime_s)
     return Summary(
         outcome=merged(run.outcome for run in done),
         runs=len(done),
@@ -142,8 +141,17 @@ def _summary(readings: Sequence[Reading], runs: Sequence[Judged]) -> Summary:
         actors_lost=breaches("actors-survive", {"lost"}),
         counters_reset=breaches("counters-add-up", {"back"}),
         writes_lost=sum(_keys_lost(run) for run in done),
-        downtime={way: found for way, values in downtimes.items() if (found := distribution(values))},
+        downtime=_downtime(done),
+        downtime_dead_gcs=_downtime([run for run in done if run.fault in DEAD_GCS]),
     )
+
+
+def _downtime(runs: Sequence[Judged]) -> dict[Recovery, Distribution]:
+    values: dict[Recovery, list[float]] = {}
+    for run in runs:
+        if run.figures.downtime_s is not None:
+            values.setdefault(run.recovery, []).append(run.figures.downtime_s)
+    return {way: found for way, downtimes in values.items() if (found := distribution(downtimes))}
 
 
 def _keys_lost(run: Judged) -> int:

@@ -1,21 +1,20 @@
 """`report.html`: one file that needs nothing else, made by templates/ of a report and its pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from headstay.drill.figures import FaultFigures
-from headstay.drill.reading import Reading
+from headstay.drill.figures import MILESTONES, Calls, FaultFigures, StepFigures
+from headstay.drill.reading import PROBE, Reading
 from headstay.drill.report import words
 from headstay.drill.report.document import Judged, Report
 from headstay.drill.report.plots import stack, strip
 from headstay.drill.report.timeline import Timeline, timeline
 
 _EVIDENCE_SHOWN = 12
-_ORDER = {"invalid": 0, "unknown": 1, "valid": 2}
+_FIRST = ("increment", PROBE)
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,21 @@ class Section:
 
 
 @dataclass(frozen=True)
-class CallRow:
-    fault: str
-    way: str
-    cells: tuple[str, ...]
+class Cell:
+    """Calls of one operation: how many there were, and the share of each kind in percent."""
+
+    calls: Calls
+    total: int
+    shares: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    found: FaultFigures
+    cells: tuple[Cell | None, ...]
+    """What became of the calls, by operation."""
+    steps: tuple[StepFigures | None, ...]
+    """When milestones were reached, by milestone."""
 
 
 def page(report: Report, readings: Sequence[Reading]) -> str:
@@ -55,18 +65,22 @@ def page(report: Report, readings: Sequence[Reading]) -> str:
     environment.filters["clock"] = _clock
     environment.filters["milestone"] = words.milestone
     shown = [_shown(run, reading) for run, reading in zip(report.runs, readings, strict=True)]
+    operations = _in_order(_FIRST, (calls.operation for found in report.faults for calls in found.calls))
+    milestones = _in_order(MILESTONES, (step.name for found in report.faults for step in found.steps))
     return environment.get_template("report.html").render(
         report=report,
         verdict=words.verdict_words(report.summary),
         sentence=words.sentence(report.summary),
+        headline=report.summary.downtime_dead_gcs or report.summary.downtime,
         ways=words.WAYS,
         ratio={found.fault: words.ratio(report, found.fault) for found in report.faults},
         strip=strip(report),
         stack=stack(report),
-        operations=_operations(report),
-        call_rows=[_call_row(found, _operations(report)) for found in report.faults if found.runs],
+        operations=operations,
+        milestones=milestones,
+        rows=[_row(found, operations, milestones) for found in report.faults if found.runs],
         broken=[item for item in shown if item.run.outcome == "invalid"],
-        sections=list(_sections(shown)),
+        sections=list(_sections(shown, report.faults)),
         skipped=[run for run in report.runs if run.skipped],
         evidence_shown=_EVIDENCE_SHOWN,
     )
@@ -86,39 +100,39 @@ def _shown(run: Judged, reading: Reading) -> Shown:
     )
 
 
-def _sections(shown: Sequence[Shown]) -> Iterator[Section]:
+def _sections(shown: Sequence[Shown], faults: Sequence[FaultFigures]) -> Iterator[Section]:
     """Failures first, then what nobody knows, then the rest by fault."""
     judged = [item for item in shown if not item.run.skipped]
     if broken := [item for item in judged if item.run.outcome == "invalid"]:
         yield Section("A promise was broken", tuple(broken), open=True)
     if unknown := [item for item in judged if item.run.outcome == "unknown"]:
         yield Section("Could not be judged", tuple(unknown), open=False)
-    valid = sorted((item for item in judged if item.run.outcome == "valid"), key=_kind)
-    for (fault, recovery), same in groupby(valid, key=_kind):
-        yield Section(f"{fault}, {words.WAYS[recovery]}", tuple(same), open=False)
+    for found in faults:
+        kind = (found.fault, found.recovery, "valid")
+        same = [item for item in judged if (item.run.fault, item.run.recovery, item.run.outcome) == kind]
+        if same:
+            yield Section(f"{found.fault}, {words.WAYS[found.recovery]}", tuple(same), open=False)
 
 
-def _kind(shown: Shown) -> tuple[str, str]:
-    return shown.run.fault, shown.run.recovery
+def _in_order(first: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Those that were found, the known ones in their order and the others by name."""
+    found = set(names)
+    return [name for name in first if name in found] + sorted(found - set(first))
 
 
-def _operations(report: Report) -> list[str]:
-    return sorted({calls.operation for found in report.faults for calls in found.calls})
+def _row(found: FaultFigures, operations: Sequence[str], milestones: Sequence[str]) -> Row:
+    calls = {calls.operation: calls for calls in found.calls}
+    steps = {step.name: step for step in found.steps}
+    return Row(
+        found,
+        tuple(_cell(calls.get(operation)) for operation in operations),
+        tuple(steps.get(name) for name in milestones),
+    )
 
 
-def _call_row(found: FaultFigures, operations: Sequence[str]) -> CallRow:
-    by_operation = {calls.operation: calls for calls in found.calls}
-    cells = []
-    for operation in operations:
-        calls = by_operation.get(operation)
-        total = 0 if calls is None else calls.ok + calls.failed + calls.unknown
-        if calls is None or not total:
-            cells.append("")
-            continue
-        parts = [f"{count} {word}" for word, count in _harm(calls.failed, calls.unknown, calls.slow) if count]
-        cells.append(f"{', '.join(parts) or 'all answered'} of {total}" if parts else f"all {total}")
-    return CallRow(found.fault, words.WAYS[found.recovery], tuple(cells))
-
-
-def _harm(failed: int, unknown: int, slow: int) -> tuple[tuple[str, int], ...]:
-    return ("failed", failed), ("unknown", unknown), ("slow", slow)
+def _cell(calls: Calls | None) -> Cell | None:
+    total = 0 if calls is None else calls.ok + calls.failed + calls.unknown
+    if calls is None or not total:
+        return None
+    kinds = (("ok", calls.ok - calls.slow), ("slow", calls.slow), ("unknown", calls.unknown), ("failed", calls.failed))
+    return Cell(calls, total, tuple((kind, round(100 * count / total, 1)) for kind, count in kinds if count))

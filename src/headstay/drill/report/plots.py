@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
+from math import log10
 
 from headstay.drill.figures import FaultFigures
 from headstay.drill.promises import Recovery
 from headstay.drill.report.document import Judged, Report
-from headstay.drill.report.words import WAYS, milestone, milestone_class, seconds
+from headstay.drill.report.words import WAYS, many, milestone, milestone_class, seconds
 
 WIDTH = 1000
 LEFT, RIGHT = 150, 800
@@ -60,24 +60,22 @@ class Strip:
 
 
 class LogScale:
-    """Seconds to pixels. Whole decades; what is shorter than the first is drawn at its beginning."""
+    """Seconds to pixels, between two of 1, 2, 5 times a power of ten; what lies outside is drawn at the edge."""
 
     def __init__(self, values: Iterable[float]) -> None:
         found = [value for value in values if value > 0] or [1.0]
-        self.low = min(floor(log10(min(found)) + 1e-9), 0)
-        self.low = max(self.low, -2)
-        self.high = max(ceil(log10(max(found)) - 1e-9), self.low + 1)
+        steps = [digit * 10.0**decade for decade in range(-2, 5) for digit in (1, 2, 5)]
+        low = max((step for step in steps if step <= min(found)), default=steps[0])
+        high = min((step for step in steps if step >= max(found) and step >= 10 * low), default=steps[-1])
+        self.steps = [step for step in steps if low <= step <= high]
 
     def __call__(self, value: float) -> float:
-        place = (log10(max(value, 10**self.low)) - self.low) / (self.high - self.low)
+        low, high = self.steps[0], self.steps[-1]
+        place = log10(min(max(value, low), high) / low) / log10(high / low)
         return round(LEFT + place * (RIGHT - LEFT), 1)
 
     def ticks(self) -> Iterator[Tick]:
-        for decade in range(self.low, self.high + 1):
-            for digit in (1, 2, 5):
-                value = digit * 10.0**decade
-                if value <= 10**self.high * 1.001:
-                    yield Tick(self(value), f"{value:g} s")
+        return (Tick(self(step), f"{step:g} s") for step in self.steps)
 
 
 def strip(report: Report) -> Strip:
@@ -87,8 +85,7 @@ def strip(report: Report) -> Strip:
     groups, y = [], float(TOP)
     for fault in dict.fromkeys(found.fault for found in done):
         of_fault = [found for found in done if found.fault == fault]
-        ways = sorted(of_fault, key=lambda found: found.recovery, reverse=True)  # RestartHead, then InPlace
-        lanes = [_lane(found, report.runs, y + LANE * (i + 0.5), scale) for i, found in enumerate(ways)]
+        lanes = [_lane(found, report.runs, y + LANE * (i + 0.5), scale) for i, found in enumerate(of_fault)]
         groups.append(Group(y, fault, tuple(lanes)))
         y += LANE * len(lanes) + GAP
     return Strip(height=y + 24, axis=y - GAP + 8, ticks=tuple(scale.ticks()), groups=tuple(groups))
@@ -106,7 +103,7 @@ def _lane(found: FaultFigures, runs: Sequence[Judged], y: float, scale: LogScale
     return Lane(
         y,
         found.recovery,
-        f"{seconds(d.p50)} of {d.n}" if d else "never back",
+        f"{seconds(d.p50)}, {many(d.n, 'run')}" if d else many(found.runs, "run"),
         tuple(dots),
         (scale(d.min), scale(d.p25), scale(d.p50), scale(d.p75), scale(d.max)) if d else None,
         scale(found.bound_s) if found.bound_s is not None else None,
@@ -143,15 +140,14 @@ def stack(report: Report) -> Stack:
     """Each bar is one whole recovery, so that what takes the time is seen whether it took 0.7 s or 71 s."""
     bars, y, before = [], 6.0, ""
     for fault in dict.fromkeys(found.fault for found in report.faults):
-        for way in ("RestartHead", "InPlace"):
-            for found in report.faults:
-                if (found.fault, found.recovery) != (fault, way) or not (parts := _parts(found)):
-                    continue
-                y += GAP if before and before != fault else 0
-                total = max(step.at.p50 for step in found.steps if _common(step.at.n, found.runs))
-                bars.append(Bar(y, fault if fault != before else "", WAYS[way], parts, seconds(total)))
-                before = fault
-                y += LANE
+        for found in report.faults:
+            if found.fault != fault or not (parts := _parts(found)):
+                continue
+            y += GAP if before and before != fault else 0
+            total = max(step.at.p50 for step in found.steps if _common(step.at.n, found.runs))
+            bars.append(Bar(y, fault if fault != before else "", WAYS[found.recovery], parts, seconds(total)))
+            before = fault
+            y += LANE
     return Stack(y + 6, tuple(bars))
 
 

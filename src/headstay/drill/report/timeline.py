@@ -108,8 +108,8 @@ def timeline(reading: Reading, breaches: Sequence[float] = ()) -> Timeline | Non
         rows=tuple(rows),
         ticks=tuple(_ticks(reading, window, y + 12)),
         caption=(
-            f"Drawn: {reading.since(window.began):.1f} s to {reading.since(window.ended):.1f} s around the fault, of a run "
-            f"from {reading.since(reading.run.began):.1f} s to {reading.since(reading.run.ended):.1f} s."
+            f"Drawn from {reading.since(window.began):.1f} s to {reading.since(window.ended):.1f} s, the fault at 0 s; "
+            f"the run went from {reading.since(reading.run.began):.1f} s to {reading.since(reading.run.ended):.1f} s."
         ),
         description="; ".join([f"{names} at 0 s", *(m.label.text for m in milestones), *(row.title for row in rows)]),
     )

@@ -1,9 +1,10 @@
 """How the page says things: pure, short, and the same everywhere."""
 
 from headstay.drill.figures import MILESTONES
+from headstay.drill.promises import Recovery
 from headstay.drill.report.document import Report, Summary
 
-WAYS = {"InPlace": "in place", "RestartHead": "with a head restart"}
+WAYS: dict[Recovery, str] = {"InPlace": "in place", "RestartHead": "with a head restart"}
 MILESTONE_WORDS = {
     "detected": "detected",
     "gcs-serving": "GCS serving",
@@ -53,11 +54,15 @@ def sentence(summary: Summary) -> str:
         many(summary.counters_reset, "counter") + " reset",
         many(summary.writes_lost, "acknowledged write") + " lost",
     ]
-    back = [f"{seconds(summary.downtime[way].p50)} {words}" for way, words in WAYS.items() if way in summary.downtime]
-    tail = (
-        f"; median until a new actor was answered: {', '.join(back)}" if back else "; no new actor was answered again"
-    )
-    return f"{many(summary.faults, 'fault')}, {', '.join(harm)}{tail}."
+    return f"{many(summary.faults, 'fault')}, {', '.join(harm)}{_back(summary)}."
+
+
+def _back(summary: Summary) -> str:
+    dead = summary.downtime_dead_gcs
+    found = dead or summary.downtime
+    medians = [f"{seconds(found[way].p50)} {words}" for way, words in WAYS.items() if way in found]
+    after = " after the GCS died" if dead else ""
+    return f"; median until a new actor was answered{after}: {', '.join(medians)}" if medians else ""
 
 
 def ratio(report: Report, fault: str) -> str:
