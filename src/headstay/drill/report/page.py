@@ -91,10 +91,10 @@ def _clock(at: float) -> str:
 
 
 def _shown(run: Judged, reading: Reading) -> Shown:
-    breaches = [breach.at for verdict in run.verdicts for breach in verdict.evidence if breach.at is not None]
+    broken = [verdict for verdict in run.verdicts if verdict.outcome == "invalid"]
     return Shown(
         run,
-        timeline(reading, breaches),
+        timeline(reading, [breach for verdict in broken for breach in verdict.evidence]),
         tuple((f"{reading.since(note.at):+.1f} s", note.text) for note in reading.notes),
         tuple(f"{fault.name} on {fault.target}: {fault.detail}" for fault in reading.faults if fault.detail),
     )

@@ -11,11 +11,13 @@ from headstay.drill.figures import SLOW_S, usual_seconds
 from headstay.drill.history import Call, Phase, PodSeen
 from headstay.drill.reading import Life, Reading
 from headstay.drill.report.words import milestone, milestone_class
+from headstay.drill.verdict import Evidence
 
 WIDTH, LEFT, RIGHT = 1000, 130, 985
 ROW = 20
 COLUMNS = 220
 _WORKERS_DRAWN = 6
+_BREACHES_DRAWN = 50
 _OUTCOMES = ("ok", "slow", "unknown", "failed")
 _CHARACTER_PX = 6.4
 
@@ -67,6 +69,7 @@ class Timeline:
     top: float
     fault: Box
     milestones: tuple[Milestone, ...]
+    breaches: tuple[Mark, ...]
     rows: tuple[Row, ...]
     ticks: tuple[Label, ...]
     description: str
@@ -85,11 +88,12 @@ class Window:
         return round(LEFT + (inside - self.began) / (self.ended - self.began) * (RIGHT - LEFT), 1)
 
 
-def timeline(reading: Reading, breaches: Sequence[float] = ()) -> Timeline | None:
-    """`breaches` are moments that have to be seen. None where there is no fault to draw."""
+def timeline(reading: Reading, evidence: Sequence[Evidence] = ()) -> Timeline | None:
+    """`evidence` has to be seen in it. None where there is no fault to draw."""
     if reading.injected is None:
         return None
-    window = _window(reading, reading.injected, breaches)
+    breaches = [(breach.at, breach.text) for breach in evidence if breach.at is not None]
+    window = _window(reading, reading.injected, [at for at, _text in breaches])
     milestones, labels = _milestones(reading, window)
     top = 14.0 + 13 * labels
     y, rows = top + 4, []
@@ -105,6 +109,7 @@ def timeline(reading: Reading, breaches: Sequence[float] = ()) -> Timeline | Non
         top=top,
         fault=Box(left, max(window.x(until) - left, 2), "fault", names),
         milestones=milestones,
+        breaches=tuple(Mark(window.x(at), "breach", text) for at, text in breaches[:_BREACHES_DRAWN]),
         rows=tuple(rows),
         ticks=tuple(_ticks(reading, window, y + 12)),
         caption=(
