@@ -46,10 +46,10 @@ def _counts(scene: Scene, change: Callable[[Call, int], int | None]) -> Run | No
         return None
 
     def changed(record: Record) -> Record | None:
-        if isinstance(record, Call) and record.operation == "increment" and record.subject == name:
-            if record.outcome == "ok" and isinstance(record.value, int):
-                return replace(record, value=change(record, record.value))
-        return record
+        if not isinstance(record, Call) or (record.operation, record.subject) != ("increment", name):
+            return record
+        answered = record.outcome == "ok" and isinstance(record.value, int)
+        return replace(record, value=change(record, int(record.value or 0))) if answered else record
 
     return _mapped(good_run(scene), changed)
 
@@ -167,10 +167,10 @@ def away_again(scene: Scene) -> Run | None:
         return None
 
     def refused(record: Record) -> Record:
-        if isinstance(record, Call) and record.operation == "new-actor":
-            if scene.back + 2 < record.began < scene.back + 2.5 + bound:
-                return replace(record, outcome="failed", error="again")
-        return record
+        if not isinstance(record, Call) or record.operation != "new-actor":
+            return record
+        again = scene.back + 2 < record.began < scene.back + 2.5 + bound
+        return replace(record, outcome="failed", error="again") if again else record
 
     return _mapped(good_run(scene), refused)
 
@@ -214,8 +214,9 @@ def nobody_asked_for_new_actors(scene: Scene) -> Run:
 
 def nobody_asked_during_the_fault(scene: Scene) -> Run:
     def unasked(record: Record) -> bool:
-        asked = isinstance(record, Call) and record.operation == "new-actor"
-        return asked and scene.injected - 2 <= record.began < scene.back + 3.5
+        if not isinstance(record, Call) or record.operation != "new-actor":
+            return False
+        return scene.injected - 2 <= record.began < scene.back + 3.5
 
     return _without(scene, unasked)
 

@@ -82,7 +82,7 @@ class Scene:
 
 
 def _dice(scene: Scene) -> Random:
-    return Random(f"{scene.fault} {scene.recovery} {scene.seed}")  # noqa: S311
+    return Random(f"{scene.fault} {scene.recovery} {scene.seed}")
 
 
 def good_run(scene: Scene) -> Run:
@@ -94,8 +94,7 @@ def good_run(scene: Scene) -> Run:
         records += _through_the_gcs(scene, operation, pause * scene.pace)
     records += _keys(scene)
     records.sort(key=_when)
-    run = Run(scene.number, scene.fault, scene.recovery, scene.seed, scene.began, scene.ended, records=tuple(records))
-    return run
+    return Run(scene.number, scene.fault, scene.recovery, scene.seed, scene.began, scene.ended, records=tuple(records))
 
 
 def _when(record: Record) -> float:

@@ -21,6 +21,8 @@ _FIRST = ("increment", PROBE)
 class Shown:
     """A run, its picture, and what was noted in it."""
 
+    anchor: int
+    """Its place in the campaign: unique, which the run's own number need not be."""
     run: Judged
     picture: Timeline | None
     notes: tuple[tuple[str, str], ...]
@@ -64,7 +66,7 @@ def page(report: Report, readings: Sequence[Reading]) -> str:
     environment.filters["seconds"] = words.seconds
     environment.filters["clock"] = _clock
     environment.filters["milestone"] = words.milestone
-    shown = [_shown(run, reading) for run, reading in zip(report.runs, readings, strict=True)]
+    shown = [_shown(i, run, reading) for i, (run, reading) in enumerate(zip(report.runs, readings, strict=True), 1)]
     operations = _in_order(_FIRST, (calls.operation for found in report.faults for calls in found.calls))
     milestones = _in_order(MILESTONES, (step.name for found in report.faults for step in found.steps))
     return environment.get_template("report.html").render(
@@ -90,9 +92,10 @@ def _clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _shown(run: Judged, reading: Reading) -> Shown:
+def _shown(anchor: int, run: Judged, reading: Reading) -> Shown:
     broken = [verdict for verdict in run.verdicts if verdict.outcome == "invalid"]
     return Shown(
+        anchor,
         run,
         timeline(reading, [breach for verdict in broken for breach in verdict.evidence]),
         tuple((f"{reading.since(note.at):+.1f} s", note.text) for note in reading.notes),

@@ -26,7 +26,7 @@ class Tick:
 class Dot:
     x: float
     y: float
-    run: int
+    anchor: int
     title: str
     outcome: str
 
@@ -92,13 +92,14 @@ def strip(report: Report) -> Strip:
 
 
 def _lane(found: FaultFigures, runs: Sequence[Judged], y: float, scale: LogScale) -> Lane:
-    same = [run for run in runs if (run.fault, run.recovery, run.skipped) == (found.fault, found.recovery, "")]
+    kind = (found.fault, found.recovery, "")
+    same = [(i, run) for i, run in enumerate(runs, 1) if (run.fault, run.recovery, run.skipped) == kind]
     dots = []
-    for i, run in enumerate(same):
+    for i, (anchor, run) in enumerate(same):
         down = run.figures.downtime_s
         if down is not None:
             title = f"run {run.number}: {seconds(down)}"
-            dots.append(Dot(scale(down), y + _JITTER[i % len(_JITTER)], run.number, title, run.outcome))
+            dots.append(Dot(scale(down), y + _JITTER[i % len(_JITTER)], anchor, title, run.outcome))
     d = found.downtime
     return Lane(
         y,
