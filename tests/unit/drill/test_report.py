@@ -200,7 +200,8 @@ def in_order(schema: Any) -> Any:
 
 def test_json_keeps_its_schema() -> None:
     """Who reads reports reads old and new ones: a field may come, none may go. Rewrite the file only for a new one."""
-    assert in_order(msgspec.json.schema(Report)) == json.loads(SCHEMA.read_text())
+    found = json.loads(json.dumps(msgspec.json.schema(Report)))
+    assert in_order(found) == json.loads(SCHEMA.read_text())
 
 
 def test_a_picture_has_a_bounded_size_and_stays_in_its_frame() -> None:
