@@ -17,7 +17,8 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
     """One operation of the workload. `process` is one sequential caller (its calls never overlap), `operation` what
 
     it did (`increment`, `new-actor`, `task`, `named-actor`, `placement-group`, `job`, `kv-put`, `kv-get`, `serve`),
-    `subject` what it did it to, `value` what came back. `ended` is None where nothing ever came back.
+    `subject` what it did it to, `value` what came back: for `increment` the number after it, for `kv-put` what was
+    written, for `kv-get` what was found or None. `ended` is None where nothing ever came back.
     """
 
     process: str

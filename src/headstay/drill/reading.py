@@ -56,6 +56,13 @@ class Reading:
         return dict(found)
 
     @cached_property
+    def by_subject(self) -> dict[str, list[Call]]:
+        found: dict[str, list[Call]] = defaultdict(list)
+        for call in self.calls:
+            found[call.subject].append(call)
+        return dict(found)
+
+    @cached_property
     def faults(self) -> tuple[Fault, ...]:
         """Those that were done, in order."""
         return tuple(sorted((f for f in self._all(Fault) if not f.skipped), key=lambda fault: fault.injected))

@@ -102,3 +102,10 @@ def test_a_value_overwritten_before_may_not_come_back() -> None:
         Call("a", "kv-get", "key", 9, 10, "ok", "old"),
     ]
     assert writes_kept(reading(overlapping)).outcome != "invalid"
+
+
+def test_a_write_of_unknown_value_may_explain_any_value_but_not_nothing() -> None:
+    written = [Call("a", "kv-put", "key", 1, 2, "ok", "old"), Call("b", "kv-put", "key", 3, 5, "unknown")]
+    for found, blamed in (("new", False), ("old", False), (None, True)):
+        calls = [*written, Call("a", "kv-get", "key", 9, 10, "ok", found)]
+        assert (writes_kept(reading(calls)).outcome == "invalid") == blamed

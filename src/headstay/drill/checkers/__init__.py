@@ -17,7 +17,7 @@ from headstay.drill.history import Run
 from headstay.drill.reading import Reading
 from headstay.drill.verdict import Evidence, Judgement, Verdict, merged
 
-__all__ = ["CHECKERS", "Evidence", "Judgement", "Verdict", "judge", "merged", "outcome", "promise_of"]
+__all__ = ["CHECKERS", "Evidence", "Judgement", "Verdict", "judge", "judge_reading", "merged", "outcome", "promise_of"]
 
 Checker = Callable[[Reading], Verdict]
 
@@ -35,7 +35,11 @@ CHECKERS: dict[str, Checker] = {
 
 def judge(run: Run) -> list[Verdict]:
     """One verdict from each checker, in the order above; none of a run whose fault was skipped: it did nothing."""
-    reading = Reading(run)
+    return judge_reading(Reading(run))
+
+
+def judge_reading(reading: Reading) -> list[Verdict]:
+    """The same, for who has read the run already."""
     return [] if reading.skipped else [checker(reading) for checker in CHECKERS.values()]
 
 

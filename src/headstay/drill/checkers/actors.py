@@ -28,7 +28,7 @@ def actors_survive(reading: Reading) -> Verdict:
     evidence = tuple(breach for name in judged for breach in _breaches(reading, name))
     if evidence:
         return Verdict(NAME, "invalid", f"{len(evidence)} of {len(judged)} actors lost or reset.", evidence)
-    counted = [name for name in judged if name in {call.subject for call in reading.by_operation.get("increment", [])}]
+    counted = [name for name in judged if any(call.operation == "increment" for call in _asked(reading, name))]
     if judged and not counted:
         return Verdict(NAME, "unknown", "No actor was asked for its state.")
     unasked = [name for name in judged if not _there(reading, name, "increment" if name in counted else "named-actor")]
@@ -97,8 +97,4 @@ def _there(reading: Reading, name: str, operation: str) -> bool:
 
 
 def _asked(reading: Reading, name: str) -> list[Call]:
-    calls = reading.by_operation
-    return sorted(
-        (c for operation in ("increment", "named-actor") for c in calls.get(operation, []) if c.subject == name),
-        key=lambda call: call.began,
-    )
+    return [call for call in reading.by_subject.get(name, []) if call.operation in {"increment", "named-actor"}]

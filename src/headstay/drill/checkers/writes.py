@@ -70,14 +70,15 @@ def _lost(key: str, reads: list[Call], acknowledged: list[Call], puts: list[Call
         # What was written and acknowledged before another write began cannot be the value any more, once that one is
         # acknowledged too. All other writes that had begun, and did not certainly fail, can.
         newest = max(put.began for put in before)
-        can_be = {
-            str(put.value)
+        can_be = [
+            put
             for put in puts
             if put.began <= (read.ended or read.began)
             and put.outcome != "failed"
             and (put.outcome == "unknown" or put.ended is None or put.ended >= newest)
-        }
-        if read.value is None or str(read.value) not in can_be:
+        ]
+        # A write that was never answered may have been recorded without its value: then any value may be its own.
+        if read.value is None or not any(put.value is None or str(put.value) == str(read.value) for put in can_be):
             last = max(before, key=lambda put: put.began)
             seen = "nothing" if read.value is None else repr(read.value)
             text = f"{key} was {seen}, although {last.value!r} had been acknowledged before"

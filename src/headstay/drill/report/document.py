@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headstay.drill.checkers import CHECKERS, Judgement, Verdict, judge, merged, promise_of
+from headstay.drill.checkers import CHECKERS, Judgement, Verdict, judge_reading, merged, promise_of
 from headstay.drill.checkers import outcome as outcome_of
 from headstay.drill.figures import Distribution, FaultFigures, RunFigures, by_fault, distribution, figures_of
 from headstay.drill.history import Run
@@ -92,7 +92,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def judged(reading: Reading) -> Judged:
-    run, verdicts = reading.run, tuple(judge(reading.run))
+    run, verdicts = reading.run, tuple(judge_reading(reading))
     return Judged(
         number=run.number,
         fault=run.fault,

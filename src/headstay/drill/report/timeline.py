@@ -18,6 +18,7 @@ ROW = 20
 COLUMNS = 220
 _WORKERS_DRAWN = 6
 _BREACHES_DRAWN = 50
+_SAME_MILESTONE_PX = 40
 _OUTCOMES = ("ok", "slow", "unknown", "failed")
 _CHARACTER_PX = 6.4
 
@@ -138,7 +139,7 @@ def _milestones(reading: Reading, window: Window) -> tuple[tuple[Milestone, ...]
     phases = list(reading.phases)
     if not any(phase.name == "first-call" for phase in phases) and reading.outages[0].ended is not None:
         phases.append(Phase(reading.outages[0].ended, "first-call", "workload"))
-    phases.sort(key=lambda phase: phase.at)
+    phases = _told_apart(phases, window)
     found, ends = [], [float("-inf")]
     for phase in phases:
         text = f"{milestone(phase.name)} +{reading.since(phase.at):.2f} s"
@@ -150,6 +151,16 @@ def _milestones(reading: Reading, window: Window) -> tuple[tuple[Milestone, ...]
         label = Label(x + 3 if right else x - 3, 10 + 13 * line, "start" if right else "end", text)
         found.append(Milestone(x, milestone_class(phase.name), label))
     return tuple(found), len(ends)
+
+
+def _told_apart(phases: list[Phase], window: Window) -> list[Phase]:
+    """Without those that would lie on one of the same name: two sources often tell of the same milestone."""
+    found: list[Phase] = []
+    for phase in sorted(phases, key=lambda phase: phase.at):
+        before = [window.x(other.at) for other in found if other.name == phase.name]
+        if not before or window.x(phase.at) - before[-1] > _SAME_MILESTONE_PX:
+            found.append(phase)
+    return found
 
 
 def _pod_rows(reading: Reading, window: Window) -> Iterator[Callable[[float], Row]]:
