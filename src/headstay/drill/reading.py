@@ -127,6 +127,11 @@ class Reading:
         """From when on new actors were answered for good. None if they were not at the end, or no fault was done."""
         return self.outages[-1].ended if self.outages else None
 
+    @property
+    def last_answer(self) -> float | None:
+        """The end of the last outage that ended: from then on the cluster had recovered, for good or for a while."""
+        return self.back if self.back is not None or len(self.outages) < 2 else self.outages[-1].began
+
     @cached_property
     def lives(self) -> tuple[Life, ...]:
         return tuple(self._lives())

@@ -73,6 +73,16 @@ def back_by_one(scene: Scene) -> Run | None:
     return _counts(scene, lambda _call, value: int(swapped.get(value, value) or 0))
 
 
+def read_too_low(scene: Scene) -> Run | None:
+    """Nobody who increments notices, only who reads: the last one is told the number before the fault."""
+    run, name = good_run(scene), spared(scene)
+    if name is None:
+        return None
+    before = max(int(call.value or 0) for call in _answers(run, name) if call.began <= scene.injected)
+    read = Call("reader", "named-actor", name, scene.ended - 0.3, scene.ended - 0.2, "ok", before)
+    return replace(run, records=(*run.records, read))
+
+
 def told_twice(scene: Scene) -> Run | None:
     name = spared(scene)
     if name is None:
@@ -266,6 +276,7 @@ BREAKAGES: dict[str, Breakage] = {
     "a counter begins again": Breakage(reset, ACTORS | COUNTERS),
     "a counter goes back by one": Breakage(back_by_one, COUNTERS),
     "a counter tells a number twice": Breakage(told_twice, COUNTERS),
+    "a counter is found too low": Breakage(read_too_low, COUNTERS),
     "a counter skips": Breakage(skipped, COUNTERS),
     "an actor is never heard again": Breakage(never_heard_again, ACTORS, unknown=COUNTERS),
     "an actor is made anew elsewhere": Breakage(made_anew_elsewhere, ACTORS),

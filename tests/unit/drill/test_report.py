@@ -139,7 +139,7 @@ def test_a_broken_promise_leads_the_page(bad: tuple[Page, Report]) -> None:
     )
     for breakage, run in zip(BREAKAGES.values(), report.runs, strict=False):
         assert {verdict.checker for verdict in run.verdicts if verdict.outcome == "invalid"} == breakage.invalid
-    assert (report.summary.actors_lost, report.summary.counters_reset, report.summary.writes_lost) == (2, 3, 3)
+    assert (report.summary.actors_lost, report.summary.counters_reset, report.summary.writes_lost) == (2, 4, 3)
     assert report.summary.workers_restarted == 2
 
 

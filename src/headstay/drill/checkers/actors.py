@@ -31,7 +31,7 @@ def actors_survive(reading: Reading) -> Verdict:
     counted = [name for name in judged if any(call.operation == "increment" for call in _asked(reading, name))]
     if judged and not counted:
         return Verdict(NAME, "unknown", "No actor was asked for its state.")
-    unasked = [name for name in judged if not _there(reading, name, "increment" if name in counted else "named-actor")]
+    unasked = [name for name in judged if not _there(reading, name, state=name in counted)]
     if unplaced or unasked:
         missing = [f"never seen the Pod of {name}" for name in unplaced] + [f"{name} was not heard" for name in unasked]
         return Verdict(NAME, "unknown", f"After the recovery: {', '.join(missing)}.")
@@ -59,10 +59,11 @@ def _breaches(reading: Reading, name: str) -> Iterator[Evidence]:
 def _lost(reading: Reading, name: str, moved: Actor | None) -> Evidence | None:
     if moved is not None:
         return Evidence("lost", name, moved.at, f"{name} was made anew in another Pod although its own lived")
-    if reading.back is None:
+    recovered = reading.last_answer
+    if recovered is None:
         return None
     tail: list[Call] = []
-    for call in (call for call in _asked(reading, name) if call.began > reading.back):
+    for call in (call for call in _asked(reading, name) if call.began > recovered):
         tail = [] if call.outcome == "ok" else [*tail, call]
     if len(tail) < _ASKED_OFTEN_ENOUGH:
         return None
@@ -89,9 +90,11 @@ def _began_again(reading: Reading, name: str) -> Call | None:
     return None
 
 
-def _there(reading: Reading, name: str, operation: str) -> bool:
-    return reading.back is not None and any(
-        call.outcome == "ok" and call.operation == operation and call.began > reading.back
+def _there(reading: Reading, name: str, *, state: bool) -> bool:
+    """Whether it answered once the cluster had recovered; `state` if it has to have said what it is."""
+    recovered = reading.last_answer
+    return recovered is not None and any(
+        call.outcome == "ok" and call.began > recovered and (not state or isinstance(call.value, int))
         for call in _asked(reading, name)
     )
 

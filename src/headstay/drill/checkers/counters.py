@@ -23,8 +23,8 @@ def counters_add_up(reading: Reading) -> Verdict:
     """Each counter's answers only ever go up, none twice, and skip no more numbers than increments went unanswered.
 
     An increment that failed for certain may not have counted; one that was never answered may count at any later time.
-    A counter may begin again once for each Pod of its actor that ended, and for an emptied Redis; where nobody saw its
-    Pod, nobody can say whether it may.
+    Who reads the number is not told less than was answered before. A counter may begin again once for each Pod of its
+    actor that ended, and for an emptied Redis; where nobody saw its Pod, nobody can say whether it may.
     """
     counters: dict[str, list[Call]] = defaultdict(list)
     for call in reading.by_operation.get("increment", []):
@@ -76,6 +76,19 @@ def _breaches(reading: Reading, name: str, calls: list[Call]) -> Iterator[Eviden
         yield Evidence("back", name, count.ended, text)
     for stretch in stretches:
         yield from _skips(name, stretch, unanswered)
+    if not back and len(stretches) == 1:
+        yield from _read_back(reading, name, counts)
+
+
+def _read_back(reading: Reading, name: str, counts: list[_Count]) -> Iterator[Evidence]:
+    """Who only asks for the number (`named-actor`) is not told less than others were before."""
+    for call in reading.by_operation.get("named-actor", []):
+        if call.subject != name or call.outcome != "ok" or not isinstance(call.value, int):
+            continue
+        before = max((count.value for count in counts if count.ended < call.began), default=0)
+        if call.value < before:
+            yield Evidence("back", name, call.ended, f"{name} was found at {call.value} after it had answered {before}")
+            return
 
 
 def _stretches(counts: list[_Count], may_begin_again: int) -> tuple[list[list[_Count]], list[tuple[_Count, int]]]:
