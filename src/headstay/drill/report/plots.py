@@ -10,10 +10,13 @@ from headstay.drill.report.document import Judged, Report
 from headstay.drill.report.words import WAYS, many, milestone, milestone_class, seconds
 
 WIDTH = 1000
-LEFT, RIGHT = 150, 800
+LEFT, RIGHT = 185, 800
 LANE, GAP, TOP = 26, 14, 30
 _JITTER = (0, -5, 5, -2.5, 2.5, -7, 7)
 _LABEL_FITS_PX = 7
+_WAY = 120
+_FEW = 3
+"""A box of fewer runs would hide them and say nothing."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _lane(found: FaultFigures, runs: Sequence[Judged], y: float, scale: LogScale
         found.recovery,
         f"{seconds(d.p50)}, {many(d.n, 'run')}" if d else many(found.runs, "run"),
         tuple(dots),
-        (scale(d.min), scale(d.p25), scale(d.p50), scale(d.p75), scale(d.max)) if d else None,
+        (scale(d.min), scale(d.p25), scale(d.p50), scale(d.p75), scale(d.max)) if d and d.n >= _FEW else None,
         scale(found.bound_s) if found.bound_s is not None else None,
         f"at most {seconds(found.bound_s)} promised",
         found.not_back,
@@ -162,9 +165,9 @@ def _parts(found: FaultFigures) -> tuple[Part, ...]:
     total = max((step.at.p50 for step in steps), default=0.0)
     if total <= 0:
         return ()
-    parts, before, x = [], 0.0, float(LEFT + 110)
+    parts, before, x = [], 0.0, float(LEFT + _WAY)
     for step in steps:
-        width = (step.at.p50 - before) / total * (RIGHT - LEFT - 110)
+        width = (step.at.p50 - before) / total * (RIGHT - LEFT - _WAY)
         took, name = seconds(step.at.p50 - before), milestone(step.name)
         title = f"{name}: {took}, reached {seconds(step.at.p50)} after the fault"
         full = f"{name} {took}"
