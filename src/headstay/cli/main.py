@@ -130,6 +130,76 @@ def release_finalizers(
     )
 
 
+@app.command()
+def drill(
+    *,
+    faults: Annotated[
+        str,
+        typer.Option("--faults", "-f", help="What to break: names, or [bold]all[/], with commas; see --list."),
+    ] = "all",
+    runs: Annotated[int, typer.Option("--runs", min=1, max=1000, help="How often each.")] = 1,
+    recovery: Annotated[
+        str, typer.Option("--recovery", help="InPlace (default), RestartHead or both: how the GCS is brought back.")
+    ] = "",
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Draws order and moments; the same again does the same.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report and the histories.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=50, help="Of the cluster that is made.")] = 2,
+    image: Annotated[str, typer.Option("--image", help="Ray image of the cluster that is made.")] = "",
+    ray_version: Annotated[str, typer.Option("--ray-version", help="Ray version of the cluster that is made.")] = "",
+    target: Annotated[
+        str, typer.Option("--target", help="Break this RayCluster instead of one of the drill's own.")
+    ] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the --target.")] = "",
+    context: Annotated[str, typer.Option("--context", help="Context of the kubeconfig; by default the current.")] = "",
+    kubeconfig: Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and touched; touch nothing.")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Say what can be broken.")] = False,
+    output: OutputOption = Output.text,
+) -> None:
+    """Break a Ray cluster on purpose, and judge from a recorded history whether it held what was promised.
+
+    A drill makes a namespace of its own with a Redis and a RayCluster, keeps a workload running in it (detached actors
+    that count, tasks, named actors, placement groups, jobs, writes to the GCS), breaks one thing after the other, and
+    removes all of it. The report is one page, [bold]report.html[/], and [bold]report.json[/] for programs.
+
+    [bold]headstay drill[/] breaks everything once;
+    [bold]headstay drill -f gcs-kill,redis-away:20 --runs 5[/] two things five times each;
+    [bold]headstay drill -f redis-flush+gcs-kill[/] two things at once;
+    [bold]headstay drill -f all --runs 20 --recovery both[/] is a campaign that compares both ways to recover.
+
+    Ctrl-C ends it in good order: what was broken is healed, and the report is about what was done until then. Faults
+    that last heal by themselves, even if the drill is killed. A RayCluster that the drill did not make is broken only
+    with --target, and if it has the annotation headstay.io/drill-allowed: "true" or you type its name.
+
+    Exit code 0: everything was done and found valid. 1: something was not. 2: asked wrongly.
+    """
+    from headstay.cli import drill as drill_command
+
+    drill_command.drill(
+        drill_command.Options(
+            faults=faults,
+            runs=runs,
+            recovery=recovery,
+            seed=seed,
+            out=out,
+            workers=workers,
+            image=image,
+            ray_version=ray_version,
+            target=target,
+            namespace=namespace,
+            context=context,
+            kubeconfig=kubeconfig,
+            dry_run=dry_run,
+            list=list_,
+            output=output,
+        )
+    )
+
+
 @images_app.command("prepare")
 def images_prepare(
     references: Annotated[list[str] | None, typer.Argument(help="Image references; the samples' by default.")] = None,
