@@ -32,10 +32,21 @@ def from_keeper(state: KeeperState, injected: float, offset: float) -> list[Phas
 
 
 def _good_again(calls: Iterable[Call], operation: str, injected: float) -> float | None:
-    """The first answer after the last call that had none; nothing asked for before the fault counts."""
+    """The answer that ended the longest outage: the first that there was, or one after calls that had none.
+
+    Nothing asked for before the fault counts. None if the last that were asked for had no answer.
+    """
     mine = sorted((c for c in calls if c.operation == operation and c.began >= injected), key=lambda c: c.began)
-    bad = max((index for index, call in enumerate(mine) if call.outcome != "ok"), default=-1)
-    return next((call.ended for call in mine[bad + 1 :] if call.outcome == "ok"), None)
+    since, broken = injected, True
+    ends: list[tuple[float, float]] = []
+    for call in mine:
+        if call.outcome != "ok" or call.ended is None:
+            broken = True
+            continue
+        if broken:
+            ends.append((call.ended - since, call.ended))
+        since, broken = call.ended, False
+    return None if broken else max(ends)[1]
 
 
 def _ready_again(looks: Iterable[Look], role: str, injected: float) -> float | None:

@@ -18,7 +18,24 @@ def found(*records: Call | Look) -> dict[str, float]:
     return {phase.name: phase.at for phase in from_history(records, AT)}
 
 
-def test_the_first_call_is_the_first_answer_after_the_last_that_had_none() -> None:
+def test_the_first_call_is_the_first_answer_asked_for_after_the_fault() -> None:
+    assert found(
+        call("new-actor", 98, 99),
+        call("new-actor", 100.1, 102.1, "unknown"),
+        call("new-actor", 102.2, 102.5),
+        call("new-actor", 102.6, 102.9),
+    ) == {"first-call": 102.5}
+
+
+def test_a_short_hiccup_later_on_is_not_what_the_recovery_took() -> None:
+    assert found(
+        call("new-actor", 100.1, 104.0),
+        call("new-actor", 104.1, 106.1, "unknown"),
+        call("new-actor", 106.2, 106.5),
+    ) == {"first-call": 104.0}
+
+
+def test_an_answer_of_the_dying_gcs_is_not_the_end_of_the_outage() -> None:
     assert found(
         call("new-actor", 98, 99),
         call("new-actor", 100.1, 100.2),
