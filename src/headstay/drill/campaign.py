@@ -139,7 +139,8 @@ class Campaign:
         assert self._onlooker is not None and self._workload is not None  # noqa: S101, PT018  (started)
         head = self._onlooker.head()
         if head is not None and head.seen.restarts:
-            await self.place.kube.delete(PODS, head.seen.name, uid=head.seen.uid)
+            # A head under `ray start --block` may sit out its whole grace period; nobody measures this one.
+            await self.place.kube.delete(PODS, head.seen.name, uid=head.seen.uid, grace=1)
             await self._until(lambda: "the old head" if self._there(head.seen.uid) else "", FRESH_BOUND, "a new head")
         await self._until(self._onlooker.missing, FRESH_BOUND, "the cluster to be whole")
         await self._settled(self._workload)
