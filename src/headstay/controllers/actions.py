@@ -14,6 +14,7 @@ from headstay.model.errors import StatusError, is_already_exists, is_conflict, i
 from headstay.model.objects import ObjectKey, key_of
 from headstay.model.ray import RAYCLUSTERS, RayCluster
 from headstay.model.resource import PODS
+from headstay.plan.raycluster.identity import CLUSTER_DOMAIN
 from headstay.plan.raycluster.plan import (
     Action,
     Annotate,
@@ -22,6 +23,7 @@ from headstay.plan.raycluster.plan import (
     Create,
     DeletePod,
     EventDraft,
+    NoteStorage,
     RecordDebt,
     SetFinalizers,
     Update,
@@ -54,6 +56,7 @@ class Actor:
         expectations: Expectations,
         draw: Callable[[], float],
         *,
+        domain: str = CLUSTER_DOMAIN,
         debt_namespace: str = "default",
         cleaned: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
@@ -63,7 +66,7 @@ class Actor:
         self._draw = draw
         self._refused: dict[ObjectKey, dict[str, str]] = {}
         self._cleaned = cleaned
-        self._cleanups = Cleanups(RedisAccess(client), DebtBook(client, debt_namespace), self._record)
+        self._cleanups = Cleanups(RedisAccess(client, domain), DebtBook(client, debt_namespace), self._record)
 
     def cleanup_refusal(self, cluster: ObjectKey) -> str:
         """What the cleanup of this cluster was last answered, "" where nothing stood in its way."""
@@ -87,8 +90,8 @@ class Actor:
                 await self._set_finalizers(cluster, action)
             case Update():
                 return await self._update(cluster, action)
-            case ClaimStorage():
-                await self._claim(cluster, action)
+            case ClaimStorage() | NoteStorage():
+                await self._set_annotations(cluster, action)
             case RecordDebt():
                 await self._cleanups.record(cluster, action)
             case CleanRedis():
@@ -198,7 +201,7 @@ class Actor:
             if not is_not_found(error):
                 raise
 
-    async def _claim(self, cluster: RayCluster, action: ClaimStorage) -> None:
+    async def _set_annotations(self, cluster: RayCluster, action: ClaimStorage | NoteStorage) -> None:
         metadata = {"annotations": action.annotations, "resourceVersion": cluster.metadata.resource_version}
         await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, {"metadata": metadata})
 

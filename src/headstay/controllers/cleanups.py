@@ -44,16 +44,15 @@ class Cleanups:
 
     async def record(self, cluster: RayCluster, action: RecordDebt) -> None:
         """Raises where the debt is required and cannot be written."""
-        name = f"{self._debts.namespace}/{action.debt.name}"
         try:
-            fresh = await self._debts.record(action.debt)
+            written = await self._debts.record(action.debt)
         except (StatusError, TransportError) as error:
-            self._tell(cluster, action.failed, name, error)
+            self._tell(cluster, action.failed, f"{self._debts.namespace}/{action.debt.name}", error)
             if action.required and not namespace_is_going(error):
                 raise
         else:
-            if fresh:
-                self._tell(cluster, action.recorded, name, None)
+            if written is not None:
+                self._tell(cluster, action.recorded, f"{self._debts.namespace}/{written.name}", None)
 
     async def clean(self, cluster: RayCluster, action: CleanRedis) -> tuple[Action, ...] | None:
         """None where the keys are gone, else what to do in place of all that follows; raises where that is nothing."""

@@ -61,15 +61,29 @@ class DebtBook:
         self._client = client
         self.namespace = namespace
 
-    async def record(self, debt: Debt) -> bool:
-        """False where it was written already, by us or by an operator that died right after."""
+    async def record(self, debt: Debt) -> Debt | None:
+        """As it was written; None where it was already, by us or by an operator that died right after.
+
+        Several places of one cluster are told apart by what their debts say, not by the order in which they come.
+        """
+        for named in (debt, debt.beside()):
+            try:
+                await self._client.create(CONFIGMAPS, document(named, self.namespace))
+            except StatusError as error:
+                if not is_already_exists(error):
+                    raise
+                if await self._is_same(named):
+                    return None
+            else:
+                return named
+        return None
+
+    async def _is_same(self, debt: Debt) -> bool:
+        found = await self._client.get(CONFIGMAPS, self.namespace, debt.name)
         try:
-            await self._client.create(CONFIGMAPS, document(debt, self.namespace))
-        except StatusError as error:
-            if is_already_exists(error):
-                return False
-            raise
-        return True
+            return read(msgspec.convert(found, ConfigMap)).storage.place == debt.storage.place
+        except ValueError:
+            return False
 
 
 class DebtController:
@@ -96,7 +110,7 @@ class DebtController:
         self._namespaces = namespaces
         self._now = now
         self._metrics = operator_metrics
-        self._redis = RedisAccess(client)
+        self._redis = RedisAccess(client, settings.cluster_domain)
         self.debts = Reflector(client, CONFIGMAPS, ConfigMap, namespace=namespace, label_selector=DEBT)
         self.controller: Controller[ObjectKey] = Controller(
             "debt-controller", self.reconcile, workers=WORKERS, metrics=metrics
@@ -146,6 +160,7 @@ class DebtController:
         takers = takers_of(debt.storage, others, self._settings.cluster_domain)
         return Facts(
             cluster_left=any(cluster.metadata.uid == debt.uid for cluster in clusters),
+            cluster_lives=any(cluster.metadata.uid == debt.uid and not cluster.deleting for cluster in clusters),
             heads=await self._heads(debt),
             takers=takers.certain,
             doubtful=takers.doubtful,

@@ -23,6 +23,7 @@ from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.onlooker import Onlooker
 from headstay.controllers.owners import Owners
 from headstay.controllers.recorder import Recorder
+from headstay.controllers.written_places import WrittenPlaces
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import ObjectMeta, Pod
 from headstay.model.objects import ObjectKey
@@ -46,6 +47,7 @@ from headstay.model.ray import (
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
+from headstay.plan.raycluster.places import storage_texts
 from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status, seconds_to_hold
@@ -100,7 +102,9 @@ class RayClusterController:
             draw,
             debt_namespace=debt_namespace,
             cleaned=operator_metrics.cleaned,
+            domain=settings.cluster_domain,
         )
+        self._places = WrittenPlaces(client, settings)
         self._owners = Owners(client)
         self._namespace = namespace
         self._beside = beside
@@ -110,7 +114,7 @@ class RayClusterController:
             RAYCLUSTERS,
             RayCluster,
             namespace=namespace,
-            indexes={_BY_STORAGE: lambda cluster: identities_of(cluster, settings)},
+            indexes={_BY_STORAGE: lambda cluster: identities_of(cluster, settings) | storage_texts(cluster)},
         )
         operator_metrics.watch_clusters(self.clusters.cache.list)
         self.pods = Reflector(
@@ -192,16 +196,18 @@ class RayClusterController:
             self._owners.forget(key)
             self._told.pop(key, None)
             self._onlooker.forget(key)
+            self._places.forget(key)
             return Result()
         left = time_left(cluster, self._settings, self._now())
         if left is not None:
             # Whatever fails from here on, and however far its back-off has grown: the deadline is met in time.
             self.controller.enqueue_after(key, max(left, _OVERDUE_SECONDS))
         if left is not None and left <= 0:
-            observed = self._observe(cluster)  # no question of which the answer could still be waited for
+            # No question of which the answer could still be waited for.
+            observed = self._places.remembered(self._observe(cluster))
         else:
             await self._settle_doubts(key)
-            observed = await self._with_rivals(self._observe(cluster))
+            observed = await self._with_rivals(await self._places.read(self._observe(cluster)))
         self._onlooker.look(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
@@ -249,7 +255,7 @@ class RayClusterController:
         return replace(observed, rivals=(*self._sharers(cluster), *outside), holders=holders)
 
     def _sharers(self, cluster: RayCluster) -> list[RayCluster]:
-        texts = sorted(identities_of(cluster, self._settings))
+        texts = sorted(identities_of(cluster, self._settings) | storage_texts(cluster))
         found = (other for text in texts for other in self.clusters.cache.by_index(_BY_STORAGE, text))
         return list({other.key: other for other in found if other.metadata.uid != cluster.metadata.uid}.values())
 

@@ -51,10 +51,16 @@ class Debt:
     tries: int = 0
     last_try: datetime | None = None
     last_error: str = ""
+    suffix: str = ""
+    """Set where the cluster left keys in several places: each is a debt of its own."""
 
     @property
     def name(self) -> str:
-        return name_of(self.uid)
+        return "-".join(filter(None, (name_of(self.uid), self.suffix)))
+
+    def beside(self) -> "Debt":
+        """The same under a name that no other place of its cluster has."""
+        return replace(self, suffix=self.storage.mark)
 
     def due(self) -> datetime:
         """When the next try may be made."""
@@ -91,7 +97,7 @@ def data_of(debt: Debt, namespace: str) -> dict[str, str]:
         "clusterNamespace": debt.namespace,
         "clusterName": debt.cluster,
         "clusterUID": debt.uid,
-        "address": storage.address if storage.host else "",
+        "address": _where(debt),
         "storageNamespace": storage.namespace,
         "passwordSecret": f"{debt.namespace}/{secret}" if secret else "",
         "headPodUIDs": ",".join(debt.heads),
@@ -103,6 +109,13 @@ def data_of(debt: Debt, namespace: str) -> dict[str, str]:
         "command": command(debt, namespace),
         "storage": storage.to_json(),
     }
+
+
+def _where(debt: Debt) -> str:
+    source = debt.storage.address_from
+    if source is not None:
+        return f"in {source.kind} {debt.namespace}/{source}"
+    return debt.storage.address if debt.storage.host else ""
 
 
 def read(found: ConfigMap) -> Debt:
@@ -122,6 +135,7 @@ def read(found: ConfigMap) -> Debt:
             tries=int(data.get("tries") or 0),
             last_try=parse(data["lastTry"]) if data.get("lastTry") else None,
             last_error=data.get("lastError", ""),
+            suffix=found.metadata.name.removeprefix(name_of(data["clusterUID"])).removeprefix("-"),
         )
     except KeyError as error:
         raise ValueError(f"data.{error.args[0]} is missing") from error
@@ -144,7 +158,7 @@ def script(storage: Storage) -> str:
 def command(debt: Debt, namespace: str) -> str:
     """What a person types to pay it by hand."""
     removal = f"kubectl delete configmap {debt.name} -n {namespace}"
-    if not debt.storage.known:
+    if not (debt.storage.host and debt.storage.namespace):
         return removal
     pod = f"headstay-pay-{debt.uid[:8]}"
     run = f"kubectl run {pod} -n {namespace} --rm -it --restart=Never --image=redis:7.4 -- sh -c"
@@ -160,6 +174,7 @@ class Facts(NamedTuple):
     """What the API holds now. `takers` use the same storage namespace; of `doubtful` ones that cannot be told."""
 
     cluster_left: bool = False
+    cluster_lives: bool = False
     heads: tuple[str, ...] = ()
     takers: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
@@ -194,6 +209,8 @@ Step: TypeAlias = Wait | Void | Unpayable | Pay
 
 
 def next_step(debt: Debt, facts: Facts, now: datetime) -> Step:
+    if facts.cluster_lives:
+        return Wait(LAST_RETRY_SECONDS, "its RayCluster still lives, and may come back to these keys", brief=True)
     if facts.cluster_left:
         return Wait(CLUSTER_SECONDS, "its RayCluster is still being deleted", brief=True)
     if facts.takers:
@@ -220,9 +237,12 @@ def _why_unpayable(debt: Debt, facts: Facts) -> str:
     if not facts.redis_cleanup:
         return "Redis cleanup is switched off (ENABLE_GCS_FT_REDIS_CLEANUP=false)"
     if not storage.known:
-        return "neither the spec nor its Secrets' names say where the keys are; remove them by hand"
+        keys = f"keys that begin with RAY{storage.namespace}@" if storage.namespace else "its keys"
+        return f"nothing says which Redis the cluster used: remove {keys} there by hand, then delete this ConfigMap"
     if storage.credentials == "lost":
         return "the password went with the spec"
+    if storage.tls_lost:
+        return f"only the head Pod had the file that {storage.tls_lost} named"
     if not facts.redis_access:
         return "the operator has no access to Redis (chart value redisAccess.enabled)"
     return ""

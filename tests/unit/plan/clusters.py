@@ -13,6 +13,7 @@ from headstay.model.timestamps import rfc3339
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plan import Create, DeletePod, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.storage import STORAGE, storage_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "864b004c-6305-42e3-ac46-adfa8eb6f752"
@@ -39,9 +40,10 @@ def cluster(
     head: Obj | None = None,
     groups: list[Obj] | None = None,
     status: Obj | None = None,
+    noted: bool = True,
     **spec: Any,
 ) -> RayCluster:
-    """`deleted_for` is the age of its deletionTimestamp in seconds."""
+    """`deleted_for` is the age of its deletionTimestamp in seconds. With our finalizer, its storage is noted."""
     metadata: Obj = {
         "name": name,
         "namespace": "default",
@@ -63,7 +65,10 @@ def cluster(
         | spec,
         "status": status or {},
     }
-    return msgspec.convert(deepcopy(document), RayCluster)
+    found = msgspec.convert(deepcopy(document), RayCluster)
+    if noted and REDIS_CLEANUP_FINALIZER in finalizers and (storage := storage_of(found)) is not None:
+        found.metadata.annotations.setdefault(STORAGE, storage.to_json())
+    return found
 
 
 def ft_cluster(**fields: Any) -> RayCluster:

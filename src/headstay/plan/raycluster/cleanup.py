@@ -11,7 +11,8 @@
 
 The deadline counts from deletionTimestamp, comes before everything else, and nothing the spec says can keep the
 machine from running: validation never traps an object. Nothing is cleaned while a head may still write. Where keys may
-remain, the debt is written before the finalizer goes; only past the deadline it goes without.
+remain, the debt is written before the finalizer goes; only past the deadline it goes without. What a Job or we clean is
+the place that the spec names; other places where heads of this cluster wrote (see `places`) become debts.
 In mode Mandatory there is no deadline, and a failed cleanup keeps the finalizer: a condition says how to take it off.
 """
 
@@ -31,11 +32,11 @@ from headstay.model.ray import (
 )
 from headstay.model.resource import JOBS
 from headstay.model.timestamps import parse
-from headstay.plan.debts import Debt
 from headstay.plan.raycluster import cleanup_words as words
 from headstay.plan.raycluster.cleanup_job import cleanup_job, reaches_redis
 from headstay.plan.raycluster.cleanup_policy import cleanup_policy
 from headstay.plan.raycluster.identity import uses_redis
+from headstay.plan.raycluster.places import debt_of, due_note, never_written, owed_storages
 from headstay.plan.raycluster.plan import (
     Action,
     CleanRedis,
@@ -44,11 +45,10 @@ from headstay.plan.raycluster.plan import (
     EventDraft,
     Observed,
     Plan,
-    RecordDebt,
     SetFinalizers,
 )
 from headstay.plan.raycluster.settings import Settings
-from headstay.plan.raycluster.storage import Storage, owed_storage, storage_of, written_password
+from headstay.plan.raycluster.storage import Storage, storage_of, written_password
 from headstay.plan.raycluster.validation_shapes import group_problems
 from headstay.plan.raycluster.writer import keys_left_to
 
@@ -109,7 +109,7 @@ def plan_deletion(observed: Observed, settings: Settings, now: datetime) -> Plan
 def _out_of_time(deletion: _Deletion) -> Plan:
     job = _own_job(deletion.observed)
     if job is not None and _succeeded(job) and not deletion.observed.of_type(HEAD):
-        return _release(deletion.cluster, "the Redis cleanup Job succeeded", outcome="succeeded")
+        return _done(deletion, "the Redis cleanup Job succeeded", outcome="succeeded", cleaned=_place_of(deletion, job))
     timeout = deletion_timeout(deletion.cluster)
     hindrance = words.hindrance(deletion.observed, job)
     why = f"the deletion took longer than {timeout} s" + (f" ({hindrance})" if hindrance else "")
@@ -125,15 +125,20 @@ def _steps(deletion: _Deletion) -> Plan:
         why = "Redis cleanup is switched off" if not settings.redis_cleanup else "GCS fault tolerance is switched off"
         return _give_up(deletion, why, outcome="skipped")
     events = (policy.complaint,) if policy.complaint else ()
+    if note := due_note(observed, settings, deletion.now):
+        return Plan("being deleted; noting where its heads wrote before they go", note, events)
+    wanted = storage_of(cluster, settings.cluster_domain)
     if pods := _pods_away(observed):
         return Plan("being deleted; deleting its Pods", pods, events)
     if observed.of_type(HEAD) or "" in observed.unsettled:
         return Plan("being deleted; waiting for the head Pod to be gone", events=events)
     if _own_job(observed) is None and (other := keys_left_to(observed, settings)):
         why = f"its keys belong to RayCluster {other} by now"
-        return _release(cluster, why, words.left_to(cluster, other), outcome="retained")
-    if policy.who == "Operator" and (storage := storage_of(cluster, settings.cluster_domain)) is not None:
-        return _clean_from_here(deletion, storage)
+        return _done(deletion, why, words.left_to(cluster, other), outcome="retained", cleaned=wanted)
+    if _own_job(observed) is None and never_written(observed, settings):
+        return _done(deletion, "no head used its storage namespace", words.never_used(cluster), outcome="skipped")
+    if policy.who == "Operator" and wanted is not None:
+        return _clean_from_here(deletion, wanted)
     return replace(_clean_by_job(deletion), events=events)
 
 
@@ -162,7 +167,7 @@ def _clean_by_job(deletion: _Deletion) -> Plan:
 def _clean_from_here(deletion: _Deletion, storage: Storage) -> Plan:
     """One bounded attempt: what it does not manage is owed, and the debts' own loop goes on with it."""
     cluster = deletion.cluster
-    release = _release(cluster, "its keys are removed from Redis", outcome="succeeded")
+    release = _done(deletion, "its keys are removed from Redis", outcome="succeeded", cleaned=storage)
     best_effort = deletion.left is not None
     otherwise = _give_up(deletion, "{error}", outcome="failed").actions if best_effort else ()
     note = f"Removed {{name}} keys of storage namespace {words.namespace_text(cluster)} from Redis"
@@ -246,7 +251,7 @@ def _judge(deletion: _Deletion, job: Job) -> Plan:
     if outcome is None:
         return Plan(f"being deleted; waiting for Job {job.metadata.name}")
     if outcome.type == "Complete":
-        return _release(deletion.cluster, "the Redis cleanup Job succeeded", outcome="succeeded")
+        return _done(deletion, "the Redis cleanup Job succeeded", outcome="succeeded", cleaned=_place_of(deletion, job))
     said = words.last_words(deletion.observed) or f"{outcome.reason}: {outcome.message}"
     why = f"the Redis cleanup Job failed ({said})"
     if deletion.left is not None:
@@ -258,32 +263,31 @@ def _judge(deletion: _Deletion, job: Job) -> Plan:
 
 
 def _give_up(deletion: _Deletion, why: str, event: EventDraft | None = None, *, outcome: str) -> Plan:
-    """Debt first, then the finalizer: a crash in between leaves both, and the debt is written once."""
-    cluster = deletion.cluster
-    release = _release(cluster, why, event or words.left_behind(cluster, why), outcome=outcome)
-    storage = owed_storage(cluster, deletion.settings.cluster_domain)
-    if storage is None:
-        return release
-    heads = tuple(pod.metadata.uid for pod in deletion.observed.of_type(HEAD))
-    debt = Debt(cluster.namespace, cluster.name, cluster.metadata.uid, storage, why, deletion.now, heads)
-    record = RecordDebt(
-        debt,
-        EventDraft(
-            "Warning",
-            "RedisDebtRecorded",
-            "Cleanup",
-            "What may remain in Redis, and the command that removes it, is in ConfigMap {name}",
-        ),
-        EventDraft(
-            "Warning",
-            "FailedToRecordRedisDebt",
-            "Cleanup",
-            f"ConfigMap {{name}} could not be written: {{error}}. "
-            f"Keys of storage namespace {words.namespace_text(cluster)} may remain in Redis",
-        ),
-        required=not deletion.overdue,
+    """Nothing was cleaned."""
+    return _done(deletion, why, event or words.left_behind(deletion.cluster, why), outcome=outcome)
+
+
+def _done(
+    deletion: _Deletion, why: str, event: EventDraft | None = None, *, outcome: str, cleaned: Storage | None = None
+) -> Plan:
+    """Debts first, then the finalizer: a crash in between leaves both, and each debt is written once."""
+    release = _release(deletion.cluster, why, event, outcome=outcome)
+    debts = tuple(
+        debt_of(deletion.observed, storage, _why_owed(why, cleaned), deletion.now, required=not deletion.overdue)
+        for storage in owed_storages(deletion.observed, deletion.settings)
+        if cleaned is None or storage.place != cleaned.place
     )
-    return replace(release, actions=(record, *release.actions))
+    return replace(release, actions=(*debts, *release.actions))
+
+
+def _why_owed(why: str, cleaned: Storage | None) -> str:
+    return why if cleaned is None else f"heads of the RayCluster wrote here before its storage was changed; {why}"
+
+
+def _place_of(deletion: _Deletion, job: Job) -> Storage | None:
+    """What the Job cleaned: the spec may have been edited since."""
+    found = deletion.observed.storages.get(job.metadata.uid)
+    return found or storage_of(deletion.cluster, deletion.settings.cluster_domain)
 
 
 def _release(cluster: RayCluster, why: str, event: EventDraft | None = None, *, outcome: str) -> Plan:

@@ -3,9 +3,9 @@
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import HEAD, REDIS_CLEANUP, Job, RayCluster
-from headstay.plan.raycluster.identity import storage_namespace_env, uses_redis
+from headstay.plan.raycluster.identity import storage_namespace, storage_namespace_env, uses_redis
 from headstay.plan.raycluster.plan import EventDraft, Observed
-from headstay.plan.raycluster.storage import owed_storage
+from headstay.plan.raycluster.storage import Storage, remembered_storage
 
 CLEANUP_BLOCKED = "headstay.io/RedisCleanupBlocked"
 
@@ -13,8 +13,8 @@ CLEANUP_BLOCKED = "headstay.io/RedisCleanupBlocked"
 def namespace_text(cluster: RayCluster) -> str:
     entry = storage_namespace_env(cluster)
     if not uses_redis(cluster):
-        storage = owed_storage(cluster)
-        return f'"{storage.namespace if storage else entry.get("value", "")}"'
+        storage = remembered_storage(cluster)
+        return f'"{storage.namespace if storage else storage_namespace(cluster)}"'
     return f'"{entry["value"]}"' if "value" in entry else "(taken from the head Pod's environment)"
 
 
@@ -32,6 +32,25 @@ def forced(cluster: RayCluster, timeout: int, hindrance: str) -> EventDraft:
         f"{f' ({hindrance})' if hindrance else ''}. "
         f"Keys of storage namespace {namespace_text(cluster)} may remain in Redis",
     )
+
+
+def debt_recorded() -> EventDraft:
+    note = "What may remain in Redis, and the command that removes it, is in ConfigMap {name}"
+    return EventDraft("Warning", "RedisDebtRecorded", "Cleanup", note)
+
+
+def debt_refused(storage: Storage) -> EventDraft:
+    where = f" {storage.address}" if storage.host else ""
+    note = (
+        "ConfigMap {name} could not be written: {error}. "
+        f'Keys of storage namespace "{storage.namespace}" may remain in Redis{where}'
+    )
+    return EventDraft("Warning", "FailedToRecordRedisDebt", "Cleanup", note)
+
+
+def never_used(cluster: RayCluster) -> EventDraft:
+    note = f"No head of this RayCluster wrote storage namespace {namespace_text(cluster)}: its keys are left alone"
+    return EventDraft("Normal", "RedisKeysLeft", "Cleanup", note)
 
 
 def retained(cluster: RayCluster) -> EventDraft:

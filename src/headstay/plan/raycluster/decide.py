@@ -15,6 +15,7 @@ from headstay.plan.raycluster.cleanup_policy import policy_complaints
 from headstay.plan.raycluster.features import unsupported
 from headstay.plan.raycluster.in_place import recovery_complaints
 from headstay.plan.raycluster.ingress import ingress_step
+from headstay.plan.raycluster.places import due_note, note_before_head, note_with_finalizer
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.recovery import head_step, worker_step
 from headstay.plan.raycluster.redis_check import REDIS_REACHABLE, redis_check
@@ -27,7 +28,6 @@ from headstay.plan.raycluster.services import (
     wants_serve_service,
 )
 from headstay.plan.raycluster.settings import Settings
-from headstay.plan.raycluster.storage import storage_note
 from headstay.plan.raycluster.upgrade import adopted_heads, outdated_pods
 from headstay.plan.raycluster.validation import validate
 from headstay.plan.raycluster.writer import AGAIN_SECONDS, CONFLICT, claiming, conflict, has_head, standing
@@ -41,15 +41,17 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
         return plan_deletion(observed, settings, now)
     if not cluster.managed_by_us:
         return Plan(f"managed by {cluster.spec['managedBy']}", status=False)
+    if has_finalizer(cluster) and (note := due_note(observed, settings, now)):
+        return Plan("noting where its heads write", note, status=False)
     refusal = validate(cluster)
     if refusal is not None:
         # No requeue: only a change of the object can help.
         return Plan(refusal.note, events=(refusal,), status=False)
     if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
-        add = SetFinalizers(finalizers, annotations=storage_note(cluster, settings.cluster_domain))
+        add = SetFinalizers(finalizers, annotations=note_with_finalizer(cluster, settings))
         return Plan("adding the Redis cleanup finalizer before any child", (add,), status=False)
-    return _with_ingress(observed, _reconcile(observed, settings), settings)
+    return _with_ingress(observed, _reconcile(observed, settings, now), settings)
 
 
 def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:
@@ -66,7 +68,7 @@ def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:
     return replace(plan, actions=(*plan.actions, *ingress.actions), events=events, obsolete=obsolete)
 
 
-def _reconcile(observed: Observed, settings: Settings) -> Plan:
+def _reconcile(observed: Observed, settings: Settings, now: datetime) -> Plan:
     cluster = observed.cluster
     actions: list[Action] = list(_services(observed, settings))
     if cluster.is_true("RayClusterSuspending"):
@@ -99,6 +101,9 @@ def _reconcile(observed: Observed, settings: Settings) -> Plan:
             conditions=(found[0],),
             obsolete=(REDIS_REACHABLE,),
         )
+    if not has_head(observed) and has_finalizer(cluster) and (note := note_before_head(observed, settings, now)):
+        # Alone in its pass, like the claim: the head is made once the cache shows where it will write.
+        return Plan("noting where its keys will be", (*actions, *note), status=False)
     reasons: list[str] = []
     head = head_step(observed, settings)
     steps = [head]

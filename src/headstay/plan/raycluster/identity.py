@@ -82,7 +82,7 @@ def storage_identity(cluster: RayCluster, domain: str = CLUSTER_DOMAIN) -> Stora
     """None where it cannot be told from the object alone: no Redis, or a value taken from elsewhere."""
     if not uses_redis(cluster):
         return None
-    return _identity(_redis_address(cluster), storage_namespace_env(cluster), cluster.namespace, domain)
+    return address_identity(_redis_address(cluster), storage_namespace_env(cluster), cluster.namespace, domain)
 
 
 def pod_identity(pod: Obj, namespace: str, domain: str = CLUSTER_DOMAIN) -> StorageIdentity | None:
@@ -90,10 +90,11 @@ def pod_identity(pod: Obj, namespace: str, domain: str = CLUSTER_DOMAIN) -> Stor
     containers = (pod.get("spec") or {}).get("containers") or [{}]
     address = env_entry(containers[0], ENV_REDIS_ADDRESS) or {}
     entry = env_entry(containers[0], ENV_STORAGE_NAMESPACE)
-    return _identity(str(address.get("value") or ""), entry, namespace, domain) if entry else None
+    return address_identity(str(address.get("value") or ""), entry, namespace, domain) if entry else None
 
 
-def _identity(address: str, entry: Obj, pod_namespace: str, domain: str) -> StorageIdentity | None:
+def address_identity(address: str, entry: Obj, pod_namespace: str, domain: str) -> StorageIdentity | None:
+    """Of an address and the namespace's environment entry, as a Pod in `pod_namespace` understands them."""
     namespace = str(entry.get("value") or "")
     if not address or "valueFrom" in entry or "$(" in address or "$(" in namespace:
         return None
@@ -111,6 +112,17 @@ def _identity(address: str, entry: Obj, pod_namespace: str, domain: str) -> Stor
     if host == "localhost" or host.endswith(".localhost"):
         return StorageIdentity(host, port, namespace, pod_private=True)
     return StorageIdentity(_qualified(host, pod_namespace, domain.lower(), absolute=absolute), port, namespace)
+
+
+def address_from_afar(address: str, pod_namespace: str, domain: str) -> str | None:
+    """The first of the list as any other Pod finds it, account and scheme included; None where it cannot."""
+    first = address.split(",", maxsplit=1)[0].strip()
+    identity = address_identity(first, {}, pod_namespace, domain)
+    if identity is None or identity.pod_private:
+        return None
+    scheme, separator, rest = first.rpartition("://")
+    account, at, _ = rest.rpartition("@")
+    return f"{scheme if separator else 'redis'}://{account}{at}{identity.address}"
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """What a decision is made of. The controller carries actions out in order and stops at the first that fails."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -47,6 +48,8 @@ class Observed:
     """Asked of the API itself, and only where `writer.wants_holders` says so."""
     beside: str = ""
     """The KubeRay operator that acts on the same objects, or ""."""
+    storages: Mapping[str, Storage] = field(default_factory=dict)
+    """By uid, what Pods and Jobs themselves say of where the keys are: of those that `places.unread` names."""
 
     def of_type(self, node_type: str) -> list[Pod]:
         return [pod for pod in self.pods if pod.metadata.labels.get(NODE_TYPE) == node_type]
@@ -129,6 +132,13 @@ class ClaimStorage:
 
 
 @dataclass(frozen=True)
+class NoteStorage:
+    """The same, of where the keys are."""
+
+    annotations: dict[str, str | None]
+
+
+@dataclass(frozen=True)
 class RecordDebt:
     """Writes down that keys may remain, if it is not written yet. `{error}` in the debt's reason is filled in.
 
@@ -162,7 +172,9 @@ class Annotate:
     annotations: dict[str, str]
 
 
-Action: TypeAlias = Annotate | ClaimStorage | CleanRedis | Create | DeletePod | RecordDebt | SetFinalizers | Update
+Action: TypeAlias = (
+    Annotate | ClaimStorage | CleanRedis | Create | DeletePod | NoteStorage | RecordDebt | SetFinalizers | Update
+)
 
 
 @dataclass(frozen=True)

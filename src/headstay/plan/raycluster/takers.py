@@ -6,6 +6,7 @@ from typing import NamedTuple
 from headstay.model.ray import RayCluster
 from headstay.plan.raycluster.identity import CLUSTER_DOMAIN, storage_identity, storage_namespace_env, uses_redis
 from headstay.plan.raycluster.storage import Storage
+from headstay.plan.raycluster.writer import claim_of
 
 
 class Takers(NamedTuple):
@@ -16,16 +17,27 @@ class Takers(NamedTuple):
 
 
 def takers_of(storage: Storage, clusters: Iterable[RayCluster], domain: str = CLUSTER_DOMAIN) -> Takers:
-    """A cluster that is being deleted counts as doubtful: it cleans up after itself, and may still write."""
+    """A cluster that is being deleted counts as doubtful: it cleans up after itself, and may still write.
+
+    What a cluster has claimed counts beside what it asks for: an edit changes that, and not where its head writes.
+    """
     wanted = storage.identity()
     certain: list[str] = []
     doubtful: list[str] = []
     for cluster in clusters:
+        identity = storage_identity(cluster, domain)
+        if claim_of(cluster) == wanted.text and not cluster.deleting:
+            certain.append(str(cluster.key))
+            continue
         if not uses_redis(cluster):
             continue
-        identity = storage_identity(cluster, domain)
         if identity is not None and (identity.host, identity.port, identity.namespace) == wanted[:3]:
             (doubtful if cluster.deleting else certain).append(str(cluster.key))
-        elif identity is None and storage_namespace_env(cluster).get("value", storage.namespace) == storage.namespace:
+        elif None in {identity, storage.host or None} and _names(cluster, storage.namespace):
             doubtful.append(str(cluster.key))
     return Takers(tuple(certain), tuple(doubtful))
+
+
+def _names(cluster: RayCluster, namespace: str) -> bool:
+    """Also where the name comes from elsewhere, and may be any."""
+    return bool(storage_namespace_env(cluster).get("value", namespace) == namespace)
