@@ -44,6 +44,10 @@ of a RayCluster nothing but metadata and status.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
+# A Redis address or an authority's certificate may be in one.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 {{- end }}
 {{- end }}
 

@@ -38,9 +38,9 @@ def test_no_permission_reaches_secrets_or_everything() -> None:
         assert not {"*", "secrets", "pods/exec", "escalate", "bind", "impersonate"} & names
 
 
-def test_redis_access_adds_reading_a_named_secret_and_nothing_else() -> None:
+def test_redis_access_adds_reading_objects_by_name_and_nothing_else() -> None:
     added = [rule for rule in rules("up") if rule not in rules("default")]
-    assert added == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    assert added == [{"apiGroups": [""], "resources": [kind], "verbs": ["get"]} for kind in ("secrets", "configmaps")]
 
 
 def test_the_chart_is_of_this_version() -> None:
