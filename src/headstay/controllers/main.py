@@ -29,7 +29,10 @@ from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.recorder import ClusterEvents
+from headstay.controllers.redis_access import RedisAccess
+from headstay.controllers.storage_sampler import StorageSampler
 from headstay.gcs.cleaning import cleaner_source
+from headstay.model.ray import RayCluster
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.client import Client
 from headstay.runtime.events import EventRecorder
@@ -198,6 +201,11 @@ class Operator:
             holders=holders,
         )
 
+        self._sampler: StorageSampler | None = None
+        if settings.redis_access:
+            redis = RedisAccess(client, settings.cluster_domain)
+            self._sampler = StorageSampler(redis, settings, self._clusters, operator_metrics.storage)
+
     async def run(self) -> None:
         events = asyncio.create_task(self._events.run(), name="events")
         try:
@@ -219,6 +227,11 @@ class Operator:
             for controller in self._controllers:
                 group.create_task(controller.run())
             group.create_task(self._debts.run())
+            if self._sampler is not None:
+                group.create_task(self._sampler.run(), name="storage-sampler")
+
+    def _clusters(self) -> list[RayCluster]:
+        return [cluster for controller in self._controllers for cluster in controller.clusters.cache.list()]
 
     def _look_at_all(self) -> None:
         for controller in self._controllers:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from headstay.controllers.storage_metrics import StorageMetrics
 from headstay.model.ray import ORIGINATED_FROM_CRD, RayCluster
 from headstay.model.timestamps import parse
 from headstay.plan.raycluster.recoveries import HOWS, PHASES, Recovery
@@ -27,6 +28,7 @@ class OperatorMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._clusters = _Clusters()
         registry.register(self._clusters)
+        self.storage = StorageMetrics(registry)
         ProcessCollector(registry=registry)
         self._leader = Gauge(
             "leader_election_master_status", "Whether this process holds the Lease", ["name"], registry=registry

@@ -27,6 +27,7 @@ class Onlooker:
         """The cluster is gone from the API."""
         self._met.discard(cluster)
         self._heads.pop(cluster, None)
+        self._metrics.storage.forget(cluster)
 
     def _greet(self, observed: Observed) -> None:
         """Tells a user who changes operators or versions, once, that nothing was restarted for it."""

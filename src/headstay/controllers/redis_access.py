@@ -3,11 +3,12 @@
 import base64
 import binascii
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from headstay.gcs.cleaning import RedisRefusedError, RedisTarget, RedisUnreachableError, clean
+from headstay.gcs.measuring import Size, measure
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.objects import dig
 from headstay.model.resource import CONFIGMAPS, SECRETS
@@ -37,15 +38,26 @@ class RedisAccess:
 
         Raises CleaningError within about `seconds`, and what the API says of the Secret.
         """
-        contents = await self._tls_contents(storage, namespace)
-        target = await self._target(storage, namespace, password)
+        async with self._target(storage, namespace, password) as target:
+            return (await clean(target, storage.namespace, seconds=seconds)).removed
+
+    async def measure(self, storage: Storage, namespace: str, *, password: str = "", seconds: float) -> Size:
+        """What the storage namespace takes; raises as `clean` does."""
+        async with self._target(storage, namespace, password) as target:
+            return await measure(target, storage.namespace, seconds=seconds)
+
+    @asynccontextmanager
+    async def _target(self, storage: Storage, namespace: str, password: str) -> AsyncIterator[RedisTarget]:
+        """Errors of Redis come out of it as CleaningError."""
+        contents = {found.variable: await self._content(namespace, found.source) for found in storage.tls_files}
+        plain = await self._without_tls(storage, namespace, password)
         try:
             with _files(contents) as paths:
-                return (await clean(_with_files(target, paths), storage.namespace, seconds=seconds)).removed
+                yield replace(plain, **{_FIELDS[variable]: path for variable, path in paths.items()})
         except (RedisUnreachableError, RedisRefusedError) as error:
             raise CleaningError(str(error)) from error
 
-    async def _target(self, storage: Storage, namespace: str, password: str) -> RedisTarget:
+    async def _without_tls(self, storage: Storage, namespace: str, password: str) -> RedisTarget:
         username = storage.username
         if storage.username_from is not None:
             username = (await self._secret(namespace, storage.username_from)).decode()
@@ -60,9 +72,6 @@ class RedisAccess:
                 raise CredentialsGoneError(f"{where} holds no Redis address that can be reached from outside the head")
             address = found
         return RedisTarget(address=address, username=username, password=password, server_name=storage.server_name)
-
-    async def _tls_contents(self, storage: Storage, namespace: str) -> dict[str, bytes]:
-        return {found.variable: await self._content(namespace, found.source) for found in storage.tls_files}
 
     async def _secret(self, namespace: str, reference: SecretRef) -> bytes:
         return await self._content(namespace, ObjectRef("Secret", reference.name, reference.key))
@@ -99,7 +108,3 @@ def _files(contents: dict[str, bytes]) -> Iterator[dict[str, str]]:
             os.write(handle, content)
             paths[variable] = f"/proc/self/fd/{handle}"
         yield paths
-
-
-def _with_files(target: RedisTarget, paths: dict[str, str]) -> RedisTarget:
-    return replace(target, **{_FIELDS[variable]: path for variable, path in paths.items()})

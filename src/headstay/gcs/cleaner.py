@@ -302,7 +302,7 @@ class Opened(NamedTuple):
     by_sentinel: bool  # which knows where the data is
 
 
-def _open(target: RedisTarget, listed: list[Endpoint]) -> Opened:
+def open_primary(target: RedisTarget, listed: list[Endpoint]) -> Opened:
     """The primary, through whichever address of the list answers first."""
     problem = ""
     for endpoint in listed:
@@ -376,6 +376,17 @@ def _refusal(redis: Redis, command: str, error: ReplyError) -> Exception:
     return RedisRefusedError(f"{where} refuses {command} to user {user}: {error}")
 
 
+def old_key_is_ray_s(redis: Redis, space: Namespace) -> bool:
+    """A Ray before 2.38 reads its hash by HSCAN, so an account that may not has no such hash."""
+    try:
+        _, flat = redis.scan("HSCAN", space.old_key, 0, "COUNT", 20)
+    except ReplyError as error:
+        if error.says("WRONGTYPE", "NOPERM", *_MISSING_COMMAND):
+            return False
+        raise _refusal(redis, "HSCAN", error) from None
+    return bool(flat) and all(space.is_old_field(name) for name, _ in _pairs(flat))
+
+
 class Sweep:
     """One pass over the namespace on one connection: cursors mean nothing on another."""
 
@@ -394,18 +405,8 @@ class Sweep:
                     yield key
             if cursor == b"0":
                 break
-        if self._old_key_is_ray_s() and self._remove(self._space.old_key):
+        if old_key_is_ray_s(self._redis, self._space) and self._remove(self._space.old_key):
             yield self._space.old_key
-
-    def _old_key_is_ray_s(self) -> bool:
-        """A Ray before 2.38 reads its hash by HSCAN, so an account that may not has no such hash."""
-        try:
-            _, flat = self._redis.scan("HSCAN", self._space.old_key, 0, "COUNT", 20)
-        except ReplyError as error:
-            if error.says("WRONGTYPE", "NOPERM", *_MISSING_COMMAND):
-                return False
-            raise _refusal(self._redis, "HSCAN", error) from None
-        return bool(flat) and all(self._space.is_old_field(name) for name, _ in _pairs(flat))
 
     def _remove(self, key: bytes) -> bool:
         if not (self._space.has(key) or key == self._space.old_key):
@@ -539,7 +540,7 @@ def clean(
     while True:
         attempts.check()
         try:
-            opened = _open(target, listed if attempts.half_spent else listed[:1])
+            opened = open_primary(target, listed if attempts.half_spent else listed[:1])
             redis, unlinks = _at_primary(opened.redis, target, space)
             try:
                 for key in Sweep(redis, space, attempts, unlinks=unlinks).run():
@@ -566,7 +567,7 @@ def check(target: RedisTarget, *, patience: float) -> None:
     attempts = Attempts(patience, patience + _CONNECT_SECONDS, lambda: False, lambda _: None)
     while True:
         try:
-            redis = _open(target, listed[:1]).redis
+            redis = open_primary(target, listed[:1]).redis
             try:
                 redis.ask("PING")
             except ReplyError as error:
