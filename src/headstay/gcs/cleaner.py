@@ -322,7 +322,11 @@ def open_primary(target: RedisTarget, listed: list[Endpoint]) -> Opened:
 
 
 def _away(endpoint: Endpoint, error: OSError) -> str:
-    hint = "; does it want TLS (rediss://)?" if isinstance(error, ConnectionResetError) and not endpoint.tls else ""
+    hint = ""
+    if isinstance(error, (ConnectionResetError, ssl.SSLEOFError)):
+        # A server that asks for a certificate may close before its reason gets through.
+        wish = "a client certificate (RAY_REDIS_CLIENT_CERT)" if endpoint.tls else "TLS (rediss://)"
+        hint = f"; does it want {wish}?"
     return f"Redis at {endpoint} cannot be reached: {error}{hint}"
 
 
