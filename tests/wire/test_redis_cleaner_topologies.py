@@ -60,7 +60,7 @@ def test_what_is_wrong_with_the_certificates_is_said_at_once(
 
 
 def test_a_missing_client_certificate_or_tls_is_said_too(secured: Server, tls: Tls) -> None:
-    with pytest.raises(RedisUnreachableError, match="certificate required|client certificate"):
+    with pytest.raises(RedisUnreachableError, match=r"certificate required|client certificate"):
         remove(over_tls(secured, tls, client_cert="", client_key=""))
     with pytest.raises(RedisUnreachableError, match="does it want TLS"):
         remove(RedisTarget(secured.address))

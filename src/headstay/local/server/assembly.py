@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from headstay.local.config import LocalConfig
+from headstay.local.server.admission.plugin import AdmissionPolicies
 from headstay.local.server.builtin import builtin_kinds
 from headstay.local.server.codec import labels_of
 from headstay.local.server.kinds import Kinds
@@ -17,8 +18,9 @@ from headstay.local.server.schema.crd import CustomResourceDefinitionStrategy
 from headstay.local.server.schema.kinds import KindSchemas
 from headstay.local.server.store import Store
 from headstay.local.server.strategies import builtin_strategies
+from headstay.local.server.strategies.admissionpolicies import Bindings, Policies
 from headstay.local.server.writes import Track, Tracked
-from headstay.model.resource import NAMESPACES
+from headstay.model.resource import ADMISSION_GROUP, ADMISSION_POLICIES, ADMISSION_POLICY_BINDINGS, NAMESPACES
 
 MEMORY = ":memory:"
 DEFAULT_SERVICE_NETWORK = LocalConfig().service_network
@@ -41,9 +43,14 @@ def build_api(
     strategies = builtin_strategies(service_network) | {
         ("", "namespaces"): NamespaceStrategy(),
         ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionStrategy(schemas.structural),
+        (ADMISSION_GROUP, ADMISSION_POLICIES.plural): Policies(),
+        (ADMISSION_GROUP, ADMISSION_POLICY_BINDINGS.plural): Bindings(),
     }
     store = Store(database, labels_of)
     api = Api(store, Kinds(builtin_kinds(strategies)), schemas, clock, _tracker(schemas))
+    policies = AdmissionPolicies(api.reader)
+    store.on_change(policies.changed)
+    api.writer.judge = policies.admit
     _make_system_namespaces(api)
     return api
 

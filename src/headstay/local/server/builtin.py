@@ -22,6 +22,7 @@ _GROUPS = (
     "policy",
     "rbac.authorization.k8s.io",
     "storage.k8s.io",
+    "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "scheduling.k8s.io",
     "coordination.k8s.io",
@@ -45,6 +46,8 @@ GENERATION_COUNTED = frozenset(
         ("discovery.k8s.io", "endpointslices"),
         ("scheduling.k8s.io", "priorityclasses"),
         ("apiextensions.k8s.io", "customresourcedefinitions"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
     }
 )
 """Built-in kinds whose metadata.generation a real server counts; all custom kinds are counted too."""
@@ -207,6 +210,18 @@ def _policies() -> list[Kind]:
     ]
 
 
+def _admission() -> list[Kind]:
+    def policy(plural: str, kind: str, **options: Any) -> Kind:
+        categories = ("api-extensions",)
+        group = "admissionregistration.k8s.io"
+        return _kind(group, "v1", plural, kind, namespaced=False, categories=categories, **options)
+
+    return [
+        policy("validatingadmissionpolicies", "ValidatingAdmissionPolicy", has_status=True),
+        policy("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
+    ]
+
+
 def builtin_kinds(strategies: dict[tuple[str, str], Strategy]) -> list[Kind]:
     core_events = Resource("", "v1", "events", "Event")
     events = _kind(
@@ -226,6 +241,6 @@ def builtin_kinds(strategies: dict[tuple[str, str], Strategy]) -> list[Kind]:
             "type",
         ),
     )
-    every = [*_core(), events, *_reviews(), *_workloads(), *_policies()]
+    every = [*_core(), events, *_reviews(), *_workloads(), *_policies(), *_admission()]
     every.sort(key=lambda kind: _GROUPS.index(kind.resource.group))
     return [kind._replace(strategy=strategies.get((kind.resource.group, kind.resource.plural))) for kind in every]

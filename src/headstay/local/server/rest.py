@@ -9,6 +9,7 @@ from datetime import datetime
 
 from headstay.local.seams import User
 from headstay.local.server import codec, decoding, errors, namespaces
+from headstay.local.server.admission.matching import Request
 from headstay.local.server.builtin import RETURNS_DELETED_OBJECT
 from headstay.local.server.customs import CRD_TABLE, CustomKinds
 from headstay.local.server.definitions import Definitions, refuse_creation
@@ -165,6 +166,11 @@ class Api:
         if target.served.table == "namespaces":
             namespaces.check_deletable(target.name)
         _check_preconditions(target, current, options)
+        warnings = self.writer.judge(Request("DELETE", resource, call.user, None, current.obj, "", call.dry_run))
+        return self._delete(target, current, options, call)._replace(warnings=warnings)
+
+    def _delete(self, target: Target, current: Current, options: DeleteOptions, call: Call) -> Answer:
+        resource = target.resource
         is_definition = target.served.table == CRD_TABLE
         if is_definition:
             current = self.definitions.held(current)

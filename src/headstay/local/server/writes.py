@@ -1,6 +1,7 @@
 """The way of a write, the same for every kind: from a decoded document to a row in the log.
 
-    create: decode -> metadata -> namespace -> defaults -> managed fields -> strategy -> admit -> validate -> store
+    create: decode -> metadata -> namespace -> defaults -> managed fields -> strategy -> admit -> validate
+            -> judge (admission policies) -> store
     update: the same, with what a client may not change restored from the old object first
 
 Invariants: nothing is stored that was not validated; an update that changes nothing makes no revision; what an
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from headstay.local.seams import User
 from headstay.local.server import codec, decoding, errors, metadata
+from headstay.local.server.admission.matching import Request
 from headstay.local.server.builtin import GENERATION_COUNTED
 from headstay.local.server.kinds import Served
 from headstay.local.server.managing import without_times
@@ -31,6 +33,8 @@ from headstay.model.timestamps import rfc3339
 
 Admit = Callable[[Resource, Obj, Obj | None, User], None]
 """Refuses a write that is valid but not allowed (granting rights one does not have)."""
+Judge = Callable[[Request], tuple[str, ...]]
+"""What admission policies say of a valid write: warnings, or a refusal."""
 Track = Callable[["Tracked"], None]
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -80,6 +84,7 @@ class Writer:
         self._clock = clock
         self._track = track
         self.admit: list[Admit] = []
+        self.judge: Judge = lambda _request: ()
         self.removed: list[Callable[[Served], None]] = []
 
     # --- create --------------------------------------------------------------------------------------------
@@ -110,6 +115,7 @@ class Writer:
         for admit in self.admit:
             admit(resource, new, None, call.user)
         self._validate(served, new, None, context)
+        warnings = (*warnings, *self.judge(Request("CREATE", resource, call.user, new, None, "", call.dry_run)))
         key = StoreKey(served.table, meta.get("namespace") or "", meta["name"])
         if self._store.get(key):
             raise errors.already_exists(resource, meta["name"])
@@ -185,6 +191,8 @@ class Writer:
         for admit in self.admit:
             admit(resource, new, old, call.user)
         self._validate(served, new, old, context)
+        request = Request("UPDATE", resource, call.user, new, old, subresource, call.dry_run)
+        warnings = (*warnings, *self.judge(request))
         return self.replace(served, current, new, call)._replace(warnings=warnings)
 
     def replace(self, served: Served, current: Current, new: Obj, call: Call) -> Answer:

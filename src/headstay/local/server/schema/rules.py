@@ -28,7 +28,7 @@ _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_
 _SIZE_CALL = re.compile(r"(?<!\w)size(?=\s*\()")
 _TYPES = frozenset({"bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"})
 _NAMESPACES = frozenset({"sets", "optional"})
-_FAILURES = (RuntimeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError)
+FAILURES = (RuntimeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError)
 """What the engine raises where CEL has an error value."""
 
 
@@ -80,7 +80,10 @@ def _compile_rule(rule: Obj, node: Node) -> Rule:
     )
 
 
-def compile_expression(source: str) -> cel.Program:
+_OF_RULES = frozenset({"self", "oldSelf"})
+
+
+def compile_expression(source: str, declared: frozenset[str] = _OF_RULES) -> cel.Program:
     """Raises RuleError: a syntax error, a variable or a function that is not there."""
     literals: list[str] = []
 
@@ -95,12 +98,12 @@ def compile_expression(source: str) -> cel.Program:
     except ValueError as error:
         lines = [line for line in str(error).splitlines() if "ERROR" in line] or [str(error)]
         raise RuleError(f"compilation failed: {lines[0].partition(': ')[2] or lines[0]}") from error
-    _check_names(program, set(_BOUND.findall(bare)))
+    _check_names(program, declared | set(_BOUND.findall(bare)))
     return program
 
 
-def _check_names(program: cel.Program, bound: set[str]) -> None:
-    known = bound | _TYPES | _NAMESPACES | {"self", "oldSelf"}
+def _check_names(program: cel.Program, declared: frozenset[str]) -> None:
+    known = declared | _TYPES | _NAMESPACES
     for name in program.variables():
         if name not in known:
             raise RuleError(f"compilation failed: undeclared reference to '{name}'")
@@ -160,7 +163,7 @@ def _judge(rule: Rule, subject: _Subject) -> list[Cause]:
     context = cel.Context(variables=_variables(rule, subject), functions=FUNCTIONS)
     try:
         passed = rule.program.execute(context)
-    except _FAILURES as error:
+    except FAILURES as error:
         return [fields.invalid(subject.path, shown, _failure(error, rule))]
     if passed is True:
         return []
@@ -186,7 +189,7 @@ def _message(rule: Rule, context: cel.Context) -> str:
         return rule.message
     try:
         text = rule.message_program.execute(context)
-    except _FAILURES:
+    except FAILURES:
         return rule.message
     return text.strip() if isinstance(text, str) and text.strip() and "\n" not in text else rule.message
 
