@@ -55,6 +55,7 @@ def renderings(helm: Path) -> dict[str, str]:
         "default": default,
         "redis-access": render(helm, "--set", "redisAccess.enabled=true"),
         "namespaced": render(helm, "--set", "singleNamespaceInstall=true"),
+        "admission-policy": render(helm, "--set", "admissionPolicy.enabled=true"),
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     for name, objects in overlays.items():

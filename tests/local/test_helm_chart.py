@@ -60,7 +60,8 @@ def rules(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_helm_finds_nothing_to_complain_of(helm: Helm) -> None:
-    for values in ((), ("--values", CHART / "ci" / "up-values.yaml")):
+    policy = ("--set", "admissionPolicy.enabled=true,watchNamespace={a,b}")
+    for values in ((), ("--values", CHART / "ci" / "up-values.yaml"), policy):
         assert "1 chart(s) linted, 0 chart(s) failed" in helm.run("lint", "--strict", CHART, *values).stdout
 
 
@@ -80,11 +81,11 @@ def test_no_rule_of_the_default_chart_grants_secrets_or_more_than_it_names(helm:
         assert not {"escalate", "bind", "impersonate"} & {*rule["verbs"]}
 
 
-def test_redis_access_adds_get_on_secrets_and_nothing_else(helm: Helm) -> None:
+def test_redis_access_adds_get_on_secrets_and_config_maps_and_nothing_else(helm: Helm) -> None:
     default = helm.template()
     added = helm.template("--set", "redisAccess.enabled=true")
     assert [rule for rule in rules(added) if rule not in rules(default)] == [
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+        {"apiGroups": [""], "resources": [kind], "verbs": ["get"]} for kind in ("secrets", "configmaps")
     ]
     assert {"name": "HEADSTAY_REDIS_ACCESS", "value": "true"} in container(added)["env"]
     assert {"name": "HEADSTAY_REDIS_ACCESS", "value": "false"} in container(default)["env"]
@@ -113,6 +114,21 @@ def test_permissions_can_be_left_to_others(helm: Helm) -> None:
     assert not of_kind(own, "ServiceAccount")
     assert of_kind(own, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"] == "ours"
     assert {obj["subjects"][0]["name"] for obj in of_kind(own, "RoleBinding", "ClusterRoleBinding")} == {"ours"}
+
+
+def test_the_admission_policy_is_there_when_asked_for_and_where_the_operator_acts(helm: Helm) -> None:
+    assert not of_kind(helm.template(), "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    everywhere = helm.template("--set", "admissionPolicy.enabled=true")
+    (policy,) = of_kind(everywhere, "ValidatingAdmissionPolicy")
+    (binding,) = of_kind(everywhere, "ValidatingAdmissionPolicyBinding")
+    assert policy["spec"]["failurePolicy"] == "Ignore"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    some = helm.template("--set", "admissionPolicy.enabled=true,watchNamespace={a,b}")
+    (binding,) = of_kind(some, "ValidatingAdmissionPolicyBinding")
+    (expression,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert expression["values"] == ["a", "b"]
+    both = helm.refused("template", CHART, "--set", "admissionPolicy.enabled=true,singleNamespaceInstall=true")
+    assert "admissionPolicy: a policy is cluster-wide" in both
 
 
 def test_the_pod_meets_the_restricted_standard(helm: Helm) -> None:

@@ -65,6 +65,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.configuration.enabled }}
 {{- fail "configuration: Headstay injects no default environment, labels, annotations or sidecars; put them into the RayClusters' templates and set configuration.enabled=false" }}
 {{- end }}
+{{- if and .Values.admissionPolicy.enabled .Values.singleNamespaceInstall }}
+{{- fail "admissionPolicy: a policy is cluster-wide, and singleNamespaceInstall makes nothing that is; set one of them to false" }}
+{{- end }}
 {{- $gates := include "headstay.gates" . | fromJson }}
 {{- range .Values.featureGates }}
 {{- if not (hasKey $gates .name) }}

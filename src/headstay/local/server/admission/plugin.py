@@ -85,5 +85,5 @@ def _apply(bound: _Bound, request: Request) -> list[str]:
 def _refused(request: Request, denial: Denial, text: str) -> StatusError:
     name = request.subject["metadata"].get("name") or ""
     found = errors.forbidden(request.resource, name, text)
-    cause = Cause("", denial.message, "")
+    cause = Cause("", text, "")  # kubectl shows the causes of what is Invalid, and not the message
     return StatusError(_CODES[denial.reason], denial.reason, found.message, causes=(cause,), details=found.details)
