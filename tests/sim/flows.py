@@ -58,6 +58,18 @@ async def recreate(world: World) -> set[str]:
     return {"a"}
 
 
+async def move_and_delete(world: World) -> set[str]:
+    await world.create("a", workers=1, upgradeStrategy={"type": "Recreate"})
+    await asyncio.sleep(SETTLED)
+    await world.edit("a", gcsFaultToleranceOptions={"redisAddress": "other:6379"})
+    await asyncio.sleep(SETTLED)
+    await world.delete("a")
+    await asyncio.sleep(SETTLED)
+    if not any("redis.default" in debt for debt in world.debts()):
+        world.judges.complain("the former Redis of a is not owed for")
+    return set()
+
+
 async def recover_the_head(world: World) -> set[str]:
     await world.create("a", workers=1)
     await asyncio.sleep(SETTLED)
@@ -133,6 +145,7 @@ FLOWS: dict[str, Flow] = {
         suspend_and_resume,
         suspend_half_way,
         recreate,
+        move_and_delete,
         recover_the_head,
         recover_workers,
         delete_cleanly,

@@ -23,7 +23,10 @@ from headstay.model.ray import (
     WORKER,
     RayCluster,
 )
+from headstay.plan.raycluster.identity import pod_identity
+from headstay.plan.raycluster.places import former_storages
 from headstay.plan.raycluster.replicas import desired_pods
+from headstay.plan.raycluster.storage import remembered_storage
 
 NEWS_TRAVELS = 90.0
 """Seconds after which every operator must have heard of a change of a spec."""
@@ -126,6 +129,7 @@ class Judges:
         self._finalizer_first(pod)
         if labels[NODE_TYPE] == HEAD:
             self._one_head(labels[CLUSTER])
+            self._place_noted_first(pod)
         else:
             self._no_more_than_wanted(_owner(pod), labels[GROUP_NAME])
 
@@ -157,6 +161,16 @@ class Judges:
             return
         if REDIS_CLEANUP_FINALIZER not in (cluster["metadata"].get("finalizers") or []):
             self.complain(f"{child['kind']} {child['metadata']['name']} before its cluster's finalizer")
+
+    def _place_noted_first(self, head: Obj) -> None:
+        """What a head writes must be found again, whatever the spec says by then."""
+        place, found = pod_identity(head, head["metadata"]["namespace"]), self._clusters.get(_owner(head))
+        if place is None or found is None:
+            return
+        cluster = msgspec.convert(found, RayCluster)
+        noted = (remembered_storage(cluster), *former_storages(cluster))
+        if place not in {storage.identity() for storage in noted if storage is not None}:
+            self.complain(f"head {head['metadata']['name']} writes {place.text}, which is not noted")
 
     def _of(self, cluster: str, node_type: str) -> list[Obj]:
         return [

@@ -46,6 +46,11 @@ def makes_children_before_the_finalizer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide, "wants_finalizer", lambda *_: False)
 
 
+def makes_heads_before_their_place_is_noted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decide, "note_with_finalizer", lambda *_: {})
+    patch.setattr(decide, "note_before_head", lambda *_: ())
+
+
 def trusts_that_it_still_leads(_: pytest.MonkeyPatch) -> Kit:
     return Kit(fence=lambda client, _: client, operators=2)
 
@@ -81,6 +86,7 @@ BROKEN: list[tuple[Break, str]] = [
     (forgets_what_it_made, "at most"),
     (does_not_ask_whether_a_head_is_left, "may still write"),
     (makes_children_before_the_finalizer, "before its cluster's finalizer"),
+    (makes_heads_before_their_place_is_noted, "which is not noted"),
     (trusts_that_it_still_leads, "while the Lease was held by"),
     (works_on_a_key_twice_at_once, "at once"),
     (makes_a_head_while_the_old_one_goes, "head Pods at once"),

@@ -38,6 +38,7 @@ from headstay.model.resource import (
     SERVICE_ACCOUNTS,
     SERVICES,
 )
+from headstay.plan.debts import DEBT
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.events import EventRecorder
 from headstay.runtime.fencing import FencedClient
@@ -190,6 +191,11 @@ class World:
 
     async def delete(self, name: str) -> None:
         await self._quietly(self.user.delete(RAYCLUSTERS, "default", name))
+
+    def debts(self) -> list[str]:
+        """Where keys are owed for."""
+        found = self.api.reader.list(CONFIGMAPS, "default")
+        return [config["data"]["address"] for config in found if DEBT in (config["metadata"].get("labels") or {})]
 
     def pods(self, name: str, node_type: str) -> list[Obj]:
         found = self.judges.pods_of(name)
