@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.wire.redis_servers import Server, redis_server
-from tests.wire.redis_tls import Tls, tls_redis_server
+from tests.wire.redis_tls import Tls
 
 from headstay.controllers.redis_access import CleaningError, CredentialsGoneError, RedisAccess
 from headstay.gcs import measuring
@@ -19,17 +19,6 @@ from headstay.plan.raycluster.mounted_files import ObjectRef
 from headstay.plan.raycluster.storage import SecretRef, Storage, storage_of_pod
 
 PASSWORD = "5241590000000000"
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    return Tls(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def secured(tls: Tls) -> Iterator[Server]:
-    with tls_redis_server(tls) as server:
-        yield server
 
 
 @pytest.fixture

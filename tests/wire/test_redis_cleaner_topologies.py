@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.wire.redis_servers import Server, redis_server, sentinel, until
-from tests.wire.redis_tls import Tls, tls_redis_server
+from tests.wire.redis_tls import Tls
 
 from headstay.gcs import cleaner
 from headstay.gcs.cleaning import RedisRefusedError, RedisTarget, RedisUnreachableError
@@ -13,17 +13,6 @@ from headstay.gcs.cleaning import RedisRefusedError, RedisTarget, RedisUnreachab
 
 def remove(target: RedisTarget, *, patience: float = 1) -> int:
     return cleaner.clean(target, "ns", patience=patience, seconds=60)
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    return Tls(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def secured(tls: Tls) -> Iterator[Server]:
-    with tls_redis_server(tls) as server:
-        yield server
 
 
 def over_tls(server: Server, tls: Tls, **changed: str) -> RedisTarget:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from headstay.local.server.admission.matching import Request
 from headstay.local.server.schema.cel_functions import FUNCTIONS
 from headstay.local.server.schema.engine import cel
-from headstay.local.server.schema.rules import FAILURES, RuleError, compile_expression
+from headstay.local.server.schema.rules import FAILURES, RuleError, compile_expression, spoken
 from headstay.model.objects import Obj
 
 _DECLARED = frozenset({"object", "oldObject", "request", "namespaceObject"})
@@ -113,17 +113,7 @@ def _judge(validation: _Validation, context: cel.Context) -> list[Denial]:
             return []
     except FAILURES as error:
         return [_failure(f"expression '{validation.source}'", error)]
-    return [Denial(_message(validation, context), validation.reason)]
-
-
-def _message(validation: _Validation, context: cel.Context) -> str:
-    if validation.message_program is None:
-        return validation.message
-    try:
-        text = validation.message_program.execute(context)
-    except FAILURES:
-        return validation.message
-    return text.strip() if isinstance(text, str) and text.strip() and "\n" not in text else validation.message
+    return [Denial(spoken(validation.message_program, context, validation.message), validation.reason)]
 
 
 def _variables(policy: Policy, values: dict[str, Any]) -> dict[str, Any]:

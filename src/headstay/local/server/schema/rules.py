@@ -170,7 +170,7 @@ def _judge(rule: Rule, subject: _Subject) -> list[Cause]:
     path = subject.path
     if rule.field_path:
         path += rule.field_path if rule.field_path.startswith("[") or not path else f".{rule.field_path}"
-    return [_cause(rule, path, shown, _message(rule, context))]
+    return [_cause(rule, path, shown, spoken(rule.message_program, context, rule.message))]
 
 
 def _variables(rule: Rule, subject: _Subject) -> dict[str, Any]:
@@ -184,14 +184,15 @@ def _variables(rule: Rule, subject: _Subject) -> dict[str, Any]:
     return found
 
 
-def _message(rule: Rule, context: cel.Context) -> str:
-    if rule.message_program is None:
-        return rule.message
+def spoken(program: cel.Program | None, context: cel.Context, otherwise: str) -> str:
+    """What a message expression says; a failing, empty or many-lined one says nothing."""
+    if program is None:
+        return otherwise
     try:
-        text = rule.message_program.execute(context)
+        text = program.execute(context)
     except FAILURES:
-        return rule.message
-    return text.strip() if isinstance(text, str) and text.strip() and "\n" not in text else rule.message
+        return otherwise
+    return text.strip() if isinstance(text, str) and text.strip() and "\n" not in text else otherwise
 
 
 def _cause(rule: Rule, path: str, value: Any, message: str) -> Cause:
