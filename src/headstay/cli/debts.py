@@ -14,6 +14,7 @@ def gather_debts(kubectl: Kubectl) -> list[dict[str, Any]]:
         {
             "configMap": f"{debt['metadata']['namespace']}/{debt['metadata']['name']}",
             "cluster": f"{data.get('clusterNamespace', '')}/{data.get('clusterName', '')}",
+            "address": data.get("address", ""),
             "storageNamespace": data.get("storageNamespace", ""),
             "state": debt["metadata"]["labels"][DEBT],
             "since": data.get("since", ""),
@@ -32,6 +33,7 @@ def print_debts(debts: list[dict[str, Any]]) -> None:
         console.print("\n[bold]Debts[/] (keys of deleted RayClusters that may remain in Redis)")
     for debt in debts:
         head = f"{debt['state']} since {debt['since']}: {debt['cluster']}, storage namespace {debt['storageNamespace']}"
+        head += f" ({debt['address']})" if debt["address"] else ""
         console.print(Text(head))
         console.print(Text(f"  {debt['lastError'] or debt['reason']}"))
         if debt["state"] == "Unpayable":
