@@ -69,7 +69,7 @@ def test_2_a_gate_flipped_after_creation_leaves_a_debt(bench: Bench, kubectl: Ku
     made(kubectl, bench.redis, timeout=60)
     bench.operator.run(ENABLE_GCS_FT_REDIS_CLEANUP="false")
     delete(kubectl)
-    until(lambda: gone(kubectl), seconds=10)
+    until(lambda: gone(kubectl), seconds=40)
     assert bench.debt(kubectl)["reason"] == "Redis cleanup is switched off"
     until(lambda: bench.debt(kubectl)["state"] == "Unpayable")
 
@@ -263,7 +263,7 @@ def test_a_debt_is_void_once_somebody_uses_its_keys(bench: Bench, kubectl: Kubec
     uid = made(kubectl, bench.redis, timeout=60)
     bench.operator.run(ENABLE_GCS_FT_REDIS_CLEANUP="false")
     delete(kubectl)
-    until(lambda: bool(gone(kubectl) and bench.debts(kubectl)), seconds=10)
+    until(lambda: bool(gone(kubectl) and bench.debts(kubectl)), seconds=40)
     heir = sample_cluster()
     heir["metadata"]["name"] = "heir"
     heir["metadata"]["annotations"]["ray.io/external-storage-namespace"] = uid
