@@ -11,7 +11,8 @@ from headstay.controllers.expectations import Expectations
 from headstay.controllers.recorder import Recorder
 from headstay.controllers.redis_access import RedisAccess
 from headstay.model.errors import StatusError, is_already_exists, is_conflict, is_not_found
-from headstay.model.objects import ObjectKey, key_of
+from headstay.model.meta import Pod
+from headstay.model.objects import Obj, ObjectKey, key_of
 from headstay.model.ray import RAYCLUSTERS, RayCluster
 from headstay.model.resource import PODS
 from headstay.plan.raycluster.identity import CLUSTER_DOMAIN
@@ -23,6 +24,7 @@ from headstay.plan.raycluster.plan import (
     Create,
     DeletePod,
     EventDraft,
+    Label,
     NoteStorage,
     RecordDebt,
     SetFinalizers,
@@ -85,7 +87,10 @@ class Actor:
             case DeletePod():
                 await self._delete(cluster, action)
             case Annotate():
-                await self._annotate(action)
+                await self._mark(action.pod, {"annotations": dict(action.annotations)})
+            case Label():
+                if await self._mark(action.pod, {"labels": dict(action.labels)}) and action.done is not None:
+                    self._record(cluster, action.done, action.pod.metadata.name)
             case SetFinalizers():
                 await self._set_finalizers(cluster, action)
             case Update():
@@ -191,15 +196,18 @@ class Actor:
         self._expectations.deleting(cluster.key, metadata.uid)
         self._record(cluster, action.deleted, metadata.name)
 
-    async def _annotate(self, action: Annotate) -> None:
-        """The uid is the precondition: a Pod of the same name made since is another Pod."""
-        metadata = action.pod.metadata
-        patch = {"metadata": {"uid": metadata.uid, "annotations": dict(action.annotations)}}
+    async def _mark(self, pod: Pod, change: Obj) -> bool:
+        """Whether the Pod was still there. The uid is the precondition: one of the same name made since is another."""
+        metadata = pod.metadata
         try:
-            await self._client.patch(PODS, metadata.namespace, metadata.name, patch)
+            await self._client.patch(
+                PODS, metadata.namespace, metadata.name, {"metadata": {"uid": metadata.uid} | change}
+            )
         except StatusError as error:
             if not is_not_found(error):
                 raise
+            return False
+        return True
 
     async def _set_annotations(self, cluster: RayCluster, action: ClaimStorage | NoteStorage) -> None:
         metadata = {"annotations": action.annotations, "resourceVersion": cluster.metadata.resource_version}

@@ -1,12 +1,12 @@
 """Which Pods are made and deleted while the cluster lives."""
 
 import pytest
-from tests.unit.plan.clusters import cluster, created, deleted, group, head_svc, plan, pod
+from tests.unit.plan.clusters import cluster, created, deleted, ft_cluster, group, head_svc, plan, pod
 
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import RayCluster
-from headstay.plan.raycluster.plan import Create, Observed, Plan
+from headstay.plan.raycluster.plan import Create, Label, Observed, Plan
 from headstay.plan.raycluster.recreate import spec_hash
 from headstay.plan.raycluster.settings import Settings
 
@@ -189,3 +189,13 @@ def test_the_hash_ignores_scaling_and_what_does_not_change_a_running_pod() -> No
     tolerated.spec["headGroupSpec"]["template"]["spec"]["tolerations"] = [{"key": "a"}]
     assert spec_hash(tolerated) == first
     assert spec_hash(cluster(rayVersion="2.60.0")) != first
+
+
+def test_a_head_told_to_go_leaves_the_head_service_at_once() -> None:
+    going = pod("head", "head", deleting=True, labels={"ray.io/identifier": "raycluster-head"})
+    found = plan(Observed(ft_cluster(), pods=(going, pod("w"))))
+    assert [action for action in found.actions if isinstance(action, Label)] == [
+        Label(going, {"ray.io/identifier": None})
+    ]
+    gone = pod("head", "head", deleting=True)
+    assert not [a for a in plan(Observed(ft_cluster(), pods=(gone, pod("w")))).actions if isinstance(a, Label)]

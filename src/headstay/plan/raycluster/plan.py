@@ -172,8 +172,26 @@ class Annotate:
     annotations: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Label:
+    """Sets labels of a Pod, or removes them (None); the others stay."""
+
+    pod: Pod
+    labels: dict[str, str | None]
+    done: EventDraft | None = None
+
+
 Action: TypeAlias = (
-    Annotate | ClaimStorage | CleanRedis | Create | DeletePod | NoteStorage | RecordDebt | SetFinalizers | Update
+    Annotate
+    | ClaimStorage
+    | CleanRedis
+    | Create
+    | DeletePod
+    | Label
+    | NoteStorage
+    | RecordDebt
+    | SetFinalizers
+    | Update
 )
 
 

@@ -8,11 +8,11 @@ is still going; that is what keeps a stale cache from making twins.
 
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
-from headstay.model.ray import GROUP_NAME, HEAD, NO_HEAD_RESTART, REPLICA_INDEX, REPLICA_NAME, WORKER
+from headstay.model.ray import GROUP_NAME, HEAD, IDENTIFIER, NO_HEAD_RESTART, REPLICA_INDEX, REPLICA_NAME, WORKER
 from headstay.model.resource import PODS
 from headstay.plan.raycluster.in_place import gcs_recovery, keeper_config_map
 from headstay.plan.raycluster.multihost import multihost_step
-from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed
+from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Label, Observed
 from headstay.plan.raycluster.pods import head_pod
 from headstay.plan.raycluster.replicas import desired_pods, hosts
 from headstay.plan.raycluster.settings import Settings
@@ -30,7 +30,7 @@ def head_step(observed: Observed, settings: Settings) -> Step:
     if heads:
         (head,) = heads
         if observed.terminating(head):
-            return Step(why="waiting for the old head Pod to be gone")
+            return Step(out_of_the_service(head), why="waiting for the old head Pod to be gone")
         if why := is_beyond_repair(head):
             delete = DeletePod(
                 head,
@@ -65,6 +65,16 @@ def head_step(observed: Observed, settings: Settings) -> Step:
     if gcs_recovery(cluster, settings) == "InPlace":
         return Step((keeper_config_map(cluster, settings), create), "creating the head Pod and its keeper")
     return Step((create,), "creating the head Pod")
+
+
+def out_of_the_service(head: Pod) -> tuple[Label, ...]:
+    """The head Service publishes a Pod until it is gone, and workers then look the old address up.
+
+    A gRPC client that is given an address asks again after 30 s at the earliest; one that is given none asks again
+    within seconds. So a head that was told to go loses the label by which the Service finds it, at once.
+    """
+    going = head.metadata.deletion_timestamp is not None and head.status.phase not in {"Failed", "Succeeded"}
+    return (Label(head, {IDENTIFIER: None}),) if going and IDENTIFIER in head.metadata.labels else ()
 
 
 def worker_step(observed: Observed, group: Obj, settings: Settings) -> Step:
