@@ -27,6 +27,8 @@ from headstay.plan.raycluster.plan import (
     Label,
     NoteStorage,
     RecordDebt,
+    RecordRecoveries,
+    Recovery,
     SetFinalizers,
     Update,
 )
@@ -49,7 +51,10 @@ class Waiting(NamedTuple):
 
 
 class Actor:
-    """`draw` yields numbers in [0, 1) for the random ends of names; `cleaned` counts cleanups by outcome."""
+    """`draw` yields numbers in [0, 1) for the random ends of names; `cleaned` counts cleanups, by outcome.
+
+    `recovered` counts recoveries.
+    """
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class Actor:
         domain: str = CLUSTER_DOMAIN,
         debt_namespace: str = "default",
         cleaned: Callable[[str], None] = lambda _outcome: None,
+        recovered: Callable[[Recovery], None] = lambda _recovery: None,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -68,6 +74,7 @@ class Actor:
         self._draw = draw
         self._refused: dict[ObjectKey, dict[str, str]] = {}
         self._cleaned = cleaned
+        self._recovered = recovered
         self._cleanups = Cleanups(RedisAccess(client, domain), DebtBook(client, debt_namespace), self._record)
 
     def cleanup_refusal(self, cluster: ObjectKey) -> str:
@@ -97,6 +104,8 @@ class Actor:
                 return await self._update(cluster, action)
             case ClaimStorage() | NoteStorage():
                 await self._set_annotations(cluster, action)
+            case RecordRecoveries():
+                await self._write_down(cluster, action)
             case RecordDebt():
                 await self._cleanups.record(cluster, action)
             case CleanRedis():
@@ -212,6 +221,14 @@ class Actor:
     async def _set_annotations(self, cluster: RayCluster, action: ClaimStorage | NoteStorage) -> None:
         metadata = {"annotations": action.annotations, "resourceVersion": cluster.metadata.resource_version}
         await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, {"metadata": metadata})
+
+    async def _write_down(self, cluster: RayCluster, action: RecordRecoveries) -> None:
+        metadata = {"annotations": action.annotations, "resourceVersion": cluster.metadata.resource_version}
+        await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, {"metadata": metadata})
+        for event in action.told:
+            self._record(cluster, event, cluster.name)
+        for recovery in action.recovered:
+            self._recovered(recovery)
 
     async def _set_finalizers(self, cluster: RayCluster, action: SetFinalizers) -> None:
         """The Event comes first: with the last finalizer the object may go, and nothing can be said about it then."""

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from headstay import __version__
 from headstay.controllers.debts import DebtController
+from headstay.controllers.heads import Heads
 from headstay.controllers.holders import StorageHolders
 from headstay.controllers.keeper_bundle import keeper_bundle
 from headstay.controllers.kuberay import KubeRayWatch
@@ -32,6 +33,7 @@ from headstay.controllers.recorder import ClusterEvents
 from headstay.controllers.redis_access import RedisAccess
 from headstay.controllers.storage_sampler import StorageSampler
 from headstay.gcs.cleaning import cleaner_source
+from headstay.model.objects import ObjectKey
 from headstay.model.ray import RayCluster
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.client import Client
@@ -186,6 +188,7 @@ class Operator:
                 debt_namespace=debt_namespace,
                 holders=holders,
                 beside=lambda: self._kuberay.beside if self._kuberay else "",
+                heads=self._listener(operator_metrics),
             )
             for namespace in namespaces
         ]
@@ -205,6 +208,15 @@ class Operator:
         if settings.redis_access:
             redis = RedisAccess(client, settings.cluster_domain)
             self._sampler = StorageSampler(redis, settings, self._clusters, operator_metrics.storage)
+
+    @staticmethod
+    def _listener(metrics: OperatorMetrics) -> Callable[[Callable[[ObjectKey], None]], Heads]:
+        def listen(changed: Callable[[ObjectKey], None]) -> Heads:
+            heads = Heads(changed)
+            heads.on_change(lambda cluster: _sample(cluster, heads, metrics))
+            return heads
+
+        return listen
 
     async def run(self) -> None:
         events = asyncio.create_task(self._events.run(), name="events")
@@ -243,6 +255,14 @@ class Operator:
             return "" if self._lease.holder not in {"", self._lease.identity} else "not the leader yet"
         waiting = [name for controller in self._controllers for name in controller.unsynced()]
         return f"no first list yet of {', '.join(waiting)}" if waiting else ""
+
+
+def _sample(cluster: ObjectKey, heads: Heads, metrics: OperatorMetrics) -> None:
+    """What the keeper measured in passing; where there is none, the operator's own sampler may."""
+    report = heads.report(cluster)
+    storage = report.state.storage if report is not None and report.state is not None else None
+    if storage is not None and storage.keys is not None and storage.bytes is not None:
+        metrics.storage.sampled(cluster, storage.keys, storage.bytes)
 
 
 def _lease(options: Options, config: ClusterConfig, client: Client, environ: Mapping[str, str]) -> LeaderLease:

@@ -14,12 +14,31 @@ from prometheus_client.registry import Collector
 from headstay.controllers.storage_metrics import StorageMetrics
 from headstay.model.ray import ORIGINATED_FROM_CRD, RayCluster
 from headstay.model.timestamps import parse
-from headstay.plan.raycluster.recoveries import HOWS, PHASES, Recovery
+from headstay.plan.raycluster.plan import Recovery
+from headstay.plan.raycluster.recoveries import HOWS, PHASES
 
 CLEANUP_OUTCOMES: Final = ("succeeded", "failed", "timed_out", "skipped", "retained")
 DEBT_STATES: Final = ("Pending", "Unpayable")
 
-_RECOVERY_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 600.0, 1800.0)
+_RECOVERY_BUCKETS = (
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    45.0,
+    60.0,
+    90.0,
+    120.0,
+    300.0,
+    600.0,
+    1800.0,
+)
 
 
 class OperatorMetrics:

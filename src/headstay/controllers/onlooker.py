@@ -18,16 +18,20 @@ class Onlooker:
         self._metrics = metrics
         self._met: set[ObjectKey] = set()
         self._heads: dict[ObjectKey, HeadSeen] = {}
+        self._lost: dict[ObjectKey, str] = {}
 
-    def look(self, observed: Observed) -> None:
+    def look(self, observed: Observed) -> str:
+        """Since when the head is not Ready, or was not before it last became so; "" where that was not seen."""
         self._greet(observed)
         self._count_recoveries(observed)
+        return self._lost.get(observed.cluster.key, "")
 
     def forget(self, cluster: ObjectKey) -> None:
         """The cluster is gone from the API."""
         self._met.discard(cluster)
         self._heads.pop(cluster, None)
         self._metrics.storage.forget(cluster)
+        self._lost.pop(cluster, None)
 
     def _greet(self, observed: Observed) -> None:
         """Tells a user who changes operators or versions, once, that nothing was restarted for it."""
@@ -44,6 +48,8 @@ class Onlooker:
             self._heads.pop(key, None)
         else:
             self._heads[key] = look.seen
+        if look.lost:
+            self._lost[key] = look.lost
         if look.recovery is not None:
             self._metrics.recovered(look.recovery)
             spans = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in look.recovery.seconds.items())

@@ -8,7 +8,7 @@ is remembered (`expectations`).
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,17 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from headstay.controllers.actions import Actor, Waiting
+from headstay.controllers.cluster_keys import (
+    by_age,
+    cluster_keys,
+    group_of,
+    index_of,
+    is_check,
+    served_clusters,
+    what_matters,
+)
 from headstay.controllers.expectations import Expectations
+from headstay.controllers.heads import HeadListener
 from headstay.controllers.holders import StorageHolders
 from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
@@ -25,7 +35,7 @@ from headstay.controllers.owners import Owners
 from headstay.controllers.recorder import Recorder
 from headstay.controllers.written_places import WrittenPlaces
 from headstay.model.errors import StatusError, is_not_found
-from headstay.model.meta import ObjectMeta, Pod
+from headstay.model.meta import Pod
 from headstay.model.objects import ObjectKey
 from headstay.model.ray import (
     CLUSTER,
@@ -34,7 +44,6 @@ from headstay.model.ray import (
     HEADLESS_WORKER_SERVICE,
     NODE_TYPE,
     ORIGINATED_FROM_CRD,
-    ORIGINATED_FROM_NAME,
     RAYCLUSTERS,
     REDIS_CHECK,
     REDIS_CLEANUP,
@@ -45,8 +54,10 @@ from headstay.model.ray import (
     Service,
 )
 from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
+from headstay.plan.raycluster.aftercare import table_wanted
 from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
+from headstay.plan.raycluster.heads import head_target
 from headstay.plan.raycluster.places import storage_texts
 from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
 from headstay.plan.raycluster.settings import Settings
@@ -86,6 +97,7 @@ class RayClusterController:
         holders: StorageHolders | None = None,
         beside: Callable[[], str] = lambda: "",
         draw: Callable[[], float] = random.random,
+        heads: Callable[[Callable[[ObjectKey], None]], HeadListener] | None = None,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -103,6 +115,7 @@ class RayClusterController:
             debt_namespace=debt_namespace,
             cleaned=operator_metrics.cleaned,
             domain=settings.cluster_domain,
+            recovered=operator_metrics.recovered,
         )
         self._places = WrittenPlaces(client, settings)
         self._owners = Owners(client)
@@ -123,7 +136,7 @@ class RayClusterController:
             Pod,
             namespace=namespace,
             label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP},{REDIS_CHECK})",
-            indexes={_BY_CLUSTER: lambda pod: _index(pod.metadata)},
+            indexes={_BY_CLUSTER: lambda pod: index_of(pod.metadata)},
         )
         self.services = [
             Reflector(
@@ -132,7 +145,7 @@ class RayClusterController:
                 Service,
                 namespace=namespace,
                 label_selector=selector,
-                indexes={_BY_CLUSTER: lambda service: map(str, _served_clusters(service.metadata))},
+                indexes={_BY_CLUSTER: lambda service: map(str, served_clusters(service.metadata))},
             )
             for selector in _SERVICE_SELECTORS
         ]
@@ -142,7 +155,7 @@ class RayClusterController:
             Ingress,
             namespace=namespace,
             label_selector=CLUSTER,
-            indexes={_BY_CLUSTER: lambda ingress: _index(ingress.metadata)},
+            indexes={_BY_CLUSTER: lambda ingress: index_of(ingress.metadata)},
         )
         self.jobs = Reflector(
             client,
@@ -150,7 +163,7 @@ class RayClusterController:
             Job,
             namespace=namespace,
             label_selector=f"{NODE_TYPE} in ({REDIS_CLEANUP},{REDIS_CHECK})",
-            indexes={_BY_CLUSTER: lambda job: _index(job.metadata)},
+            indexes={_BY_CLUSTER: lambda job: index_of(job.metadata)},
         )
         self.controller: Controller[ObjectKey] = Controller(
             f"raycluster-controller{f'-{namespace}' if namespace else ''}",
@@ -158,17 +171,25 @@ class RayClusterController:
             workers=workers,
             metrics=metrics,
         )
+        self.heads = heads(self.controller.enqueue) if heads is not None else None
         self.pods.on_change(self._pod_changed)
         self.controller.watches(self.clusters, lambda _: ())
         self.clusters.on_change(self._cluster_changed)
-        self.controller.watches(self.pods, lambda pod: _cluster_keys(pod.metadata))
+        self.controller.watches(self.pods, lambda pod: cluster_keys(pod.metadata))
         for services in self.services:
-            self.controller.watches(services, lambda service: _served_clusters(service.metadata))
-        self.controller.watches(self.ingresses, lambda ingress: _cluster_keys(ingress.metadata))
-        self.controller.watches(self.jobs, lambda job: _cluster_keys(job.metadata))
+            self.controller.watches(services, lambda service: served_clusters(service.metadata))
+        self.controller.watches(self.ingresses, lambda ingress: cluster_keys(ingress.metadata))
+        self.controller.watches(self.jobs, lambda job: cluster_keys(job.metadata))
 
     async def run(self) -> None:
         """Until cancelled."""
+        try:
+            await self._run()
+        finally:
+            if self.heads is not None:
+                await self.heads.stop()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.clusters.run(), name="reflector/rayclusters")
             group.create_task(self.pods.run(), name="reflector/pods")
@@ -197,6 +218,8 @@ class RayClusterController:
             self._told.pop(key, None)
             self._onlooker.forget(key)
             self._places.forget(key)
+            if self.heads is not None:
+                self.heads.forget(key)
             return Result()
         left = time_left(cluster, self._settings, self._now())
         if left is not None:
@@ -208,11 +231,13 @@ class RayClusterController:
         else:
             await self._settle_doubts(key)
             observed = await self._with_rivals(await self._places.read(self._observe(cluster)))
-        self._onlooker.look(observed)
+        observed = self._with_heads(observed)
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
             self._tell_once(cluster, event)
+        if plan.replaces and self.heads is not None:
+            self.heads.replaced(key, plan.replaces)
         error, wait = await self._act(cluster, plan)
         held = await self._write_status(observed, plan, error) if plan.status else 0.0
         if error is not None:
@@ -222,22 +247,30 @@ class RayClusterController:
 
     def _observe(self, cluster: RayCluster) -> Observed:
         index = str(cluster.key)
-        pods = sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=_by_age)
+        pods = sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=by_age)
         jobs = self.jobs.cache.by_index(_BY_CLUSTER, index)
         found = (service for reflector in self.services for service in reflector.cache.by_index(_BY_CLUSTER, index))
         services = {service.metadata.name: service for service in found}
         return Observed(
             cluster,
-            pods=tuple(pod for pod in pods if not _is_check(pod.metadata)),
+            pods=tuple(pod for pod in pods if not is_check(pod.metadata)),
             services=tuple(services[name] for name in sorted(services)),
             ingresses=tuple(self.ingresses.cache.by_index(_BY_CLUSTER, index)),
-            jobs=tuple(job for job in jobs if not _is_check(job.metadata)),
-            check_jobs=tuple(job for job in jobs if _is_check(job.metadata)),
-            check_pods=tuple(pod for pod in pods if _is_check(pod.metadata)),
+            jobs=tuple(job for job in jobs if not is_check(job.metadata)),
+            check_jobs=tuple(job for job in jobs if is_check(job.metadata)),
+            check_pods=tuple(pod for pod in pods if is_check(pod.metadata)),
             deleting=self._expectations.being_deleted(cluster.key),
             unsettled=self._expectations.unsettled(cluster.key, _monotonic()),
             refusal=self._actor.cleanup_refusal(cluster.key),
         )
+
+    def _with_heads(self, observed: Observed) -> Observed:
+        """Adds what is known of the head's GCS, and sees that it is listened to as long as that makes sense."""
+        observed, key = replace(observed, lost=self._onlooker.look(observed)), observed.cluster.key
+        if self.heads is None:
+            return observed
+        observed = replace(observed, report=self.heads.listen(key, head_target(observed)))
+        return replace(observed, returns=self.heads.read_table(key, table_wanted(observed)))
 
     async def _with_rivals(self, observed: Observed) -> Observed:
         """Adds who shares the storage namespace: free for a cluster that nobody shares it with."""
@@ -323,7 +356,7 @@ class RayClusterController:
             members = f"{NODE_TYPE}={WORKER},{GROUP_NAME}={group}" if group else f"{NODE_TYPE}={HEAD}"
             selector = f"{CLUSTER}={key.name},{members}"
             page = await self._client.list_page(PODS, key.namespace, label_selector=selector)
-            held = len([pod for pod in self.pods.cache.by_index(_BY_CLUSTER, str(key)) if _group_of(pod) == group])
+            held = len([pod for pod in self.pods.cache.by_index(_BY_CLUSTER, str(key)) if group_of(pod) == group])
             if len(page.items) != held:
                 raise Transient(f"the cache holds {held} Pods with {selector}, the API {len(page.items)}")
             self._expectations.settled(key, group)
@@ -334,7 +367,7 @@ class RayClusterController:
         Such a status is our own writing: were it one, an error text that differs from try to try would become a
         loop without back-off.
         """
-        if old is None or new is None or _what_matters(old) != _what_matters(new):
+        if old is None or new is None or what_matters(old) != what_matters(new):
             for cluster in filter(None, (old, new)):
                 self.controller.enqueue(cluster.key)
                 for other in self._sharers(cluster):
@@ -344,9 +377,9 @@ class RayClusterController:
         for pod in (old, new):
             if pod is None:
                 continue
-            for key in _cluster_keys(pod.metadata):
+            for key in cluster_keys(pod.metadata):
                 if pod is new:
-                    self._expectations.seen(key, _group_of(pod), pod.metadata.name)
+                    self._expectations.seen(key, group_of(pod), pod.metadata.name)
                 elif new is None or new.metadata.uid != pod.metadata.uid:
                     self._expectations.gone(key, pod.metadata.uid)
 
@@ -355,50 +388,6 @@ class _Failed:
     def __init__(self, failure: Failure, cause: StatusError | TransportError | Transient) -> None:
         self.failure = failure
         self.cause = cause
-
-
-def _what_matters(cluster: RayCluster) -> tuple[object, ...]:
-    metadata = cluster.metadata
-    conditions = sorted((found["type"], found["status"]) for found in cluster.status.get("conditions") or [])
-    return (
-        metadata.uid,
-        metadata.generation,
-        metadata.labels,
-        metadata.annotations,
-        metadata.finalizers,
-        metadata.deletion_timestamp,
-        conditions,
-    )
-
-
-def _cluster_keys(metadata: ObjectMeta) -> Iterable[ObjectKey]:
-    name = metadata.labels.get(CLUSTER)
-    return [ObjectKey(metadata.namespace, name)] if name else []
-
-
-def _served_clusters(metadata: ObjectMeta) -> list[ObjectKey]:
-    labels = metadata.labels
-    made_for = labels.get(ORIGINATED_FROM_NAME) if labels.get(ORIGINATED_FROM_CRD) == "RayCluster" else None
-    names = {labels.get(CLUSTER), labels.get(HEADLESS_WORKER_SERVICE), made_for}
-    return [ObjectKey(metadata.namespace, name) for name in sorted(filter(None, names))]
-
-
-def _index(metadata: ObjectMeta) -> Iterable[str]:
-    return [str(key) for key in _cluster_keys(metadata)]
-
-
-def _is_check(metadata: ObjectMeta) -> bool:
-    return metadata.labels.get(NODE_TYPE) == REDIS_CHECK
-
-
-def _group_of(pod: Pod) -> str:
-    """The group as expectations name it: "" for the head."""
-    labels = pod.metadata.labels
-    return "" if labels.get(NODE_TYPE) == HEAD else labels.get(GROUP_NAME, "")
-
-
-def _by_age(pod: Pod) -> tuple[str, str]:
-    return (pod.metadata.creation_timestamp or "", pod.metadata.name)
 
 
 def _monotonic() -> float:

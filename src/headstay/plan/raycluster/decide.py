@@ -9,6 +9,7 @@ from datetime import datetime
 
 from headstay.model.ray import HEAD, HEADLESS_WORKER_SERVICE, NODE_TYPE, REDIS_CLEANUP_FINALIZER
 from headstay.model.resource import SERVICES
+from headstay.plan.raycluster.aftercare import aftercare
 from headstay.plan.raycluster.beside import MANAGED_BY_KUBERAY, stand_aside
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
 from headstay.plan.raycluster.cleanup_policy import policy_complaints
@@ -51,7 +52,31 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
         add = SetFinalizers(finalizers, annotations=note_with_finalizer(cluster, settings))
         return Plan("adding the Redis cleanup finalizer before any child", (add,), status=False)
-    return _with_ingress(observed, _reconcile(observed, settings, now), settings)
+    return _with_ingress(observed, _cared_for(observed, settings, now), settings)
+
+
+def _cared_for(observed: Observed, settings: Settings, now: datetime) -> Plan:
+    """What is written down of a recovery comes alone with the rest of its pass: the status follows in the next, which
+
+    begins with a cache that shows it.
+    """
+    plan = _reconcile(observed, settings, now)
+    care = aftercare(observed, settings, now)
+    if not plan.status:
+        return plan
+    times = [seconds for seconds in (plan.requeue_after, care.again) if seconds is not None]
+    plan = replace(
+        plan,
+        actions=(*plan.actions, *care.actions),
+        conditions=(*plan.conditions, *care.conditions),
+        obsolete=(*plan.obsolete, *care.obsolete),
+        requeue_after=min(times, default=None),
+        reason=f"{plan.reason}; {care.why}" if care.why else plan.reason,
+        replaces=care.replaces,
+    )
+    if care.journal is not None:
+        return replace(plan, actions=(*plan.actions, care.journal), status=False)
+    return plan
 
 
 def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:

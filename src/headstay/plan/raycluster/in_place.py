@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from headstay.model.keeper_state import DEFAULT_KEEPER_PORT, KEEPER_PORT
 from headstay.model.objects import Obj
-from headstay.model.ray import APP_NAME, APPLICATION, CLUSTER, COMPONENT, CREATED_BY, RayCluster
+from headstay.model.ray import APP_NAME, APPLICATION, CLUSTER, COMPONENT, CREATED_BY, RayCluster, env_entry
 from headstay.model.resource import CONFIGMAPS
 from headstay.plan.raycluster.containers import add_missing_env
 from headstay.plan.raycluster.identity import uses_redis
@@ -17,6 +17,8 @@ from headstay.plan.raycluster.plan import Create, EventDraft
 from headstay.plan.raycluster.settings import GcsRecovery, Settings
 
 GCS_RECOVERY = "headstay.io/gcs-recovery"
+KEEPER_PORT_ANNOTATION = "headstay.io/keeper-port"
+"""Of a head Pod whose keeper tells of its GCS: where."""
 _FILE = "keeper.pyz"
 _FOLDER = "/headstay"
 _VOLUME = "headstay-keeper"
@@ -91,6 +93,8 @@ def supervise_gcs(pod: Obj, cluster: RayCluster, settings: Settings, start: str)
     ]
     config_map = {"name": _config_map_name(cluster, settings)}
     spec["volumes"] = [*(spec.get("volumes") or []), {"name": _VOLUME, "configMap": config_map}]
+    written = (env_entry(container, KEEPER_PORT) or {}).get("value")
+    pod["metadata"]["annotations"][KEEPER_PORT_ANNOTATION] = str(written or DEFAULT_KEEPER_PORT)
     mount = {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True}
     container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
     return kept

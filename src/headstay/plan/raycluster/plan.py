@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
+from headstay.model.head_report import HeadReport
 from headstay.model.meta import ObjectMeta, Pod
 from headstay.model.objects import Obj, ObjectKey
 from headstay.model.ray import NODE_TYPE, Ingress, Job, RayCluster, Service
+from headstay.model.ray_nodes import RayNode
 from headstay.model.resource import Resource
 from headstay.plan.debts import Debt
 from headstay.plan.raycluster.storage import Storage
@@ -19,6 +22,39 @@ class Holder(NamedTuple):
     key: ObjectKey
     cluster_uid: str
     head: bool = False
+
+
+class TableRead(NamedTuple):
+    """The GCS's node table as it was read once."""
+
+    at: datetime
+    nodes: tuple[RayNode, ...]
+
+
+class Returns(NamedTuple):
+    """What was read since the recovery `of`. Every reading that fails begins the evidence (`since`) anew.
+
+    `replaced` are the times at which workers were deleted for it.
+    """
+
+    of: str
+    first: datetime | None = None
+    since: datetime | None = None
+    before: TableRead | None = None
+    last: TableRead | None = None
+    why: str = ""
+    replaced: tuple[datetime, ...] = ()
+
+
+class Recovery(NamedTuple):
+    """`seconds` has the phases whose times are known: detect (until the container ended, a new head was made, or the
+
+    keeper was sure), restart (until the container or the GCS ran again), ready (until the Pod was Ready) and total.
+    """
+
+    how: str
+    head: str
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -50,6 +86,12 @@ class Observed:
     """The KubeRay operator that acts on the same objects, or ""."""
     storages: Mapping[str, Storage] = field(default_factory=dict)
     """By uid, what Pods and Jobs themselves say of where the keys are: of those that `places.unread` names."""
+    report: HeadReport | None = None
+    """What is known of the head's GCS, with the uid of the head Pod it is about."""
+    returns: Returns | None = None
+    """What the node table said since the last recovery."""
+    lost: str = ""
+    """Since when the head is not Ready, or was not before it last became so; "" where nobody looked."""
 
     def of_type(self, node_type: str) -> list[Pod]:
         return [pod for pod in self.pods if pod.metadata.labels.get(NODE_TYPE) == node_type]
@@ -181,6 +223,18 @@ class Label:
     done: EventDraft | None = None
 
 
+@dataclass(frozen=True)
+class RecordRecoveries:
+    """Writes the cluster's last recoveries, if it is still the version that was observed; then tells of what is new.
+
+    In this order: whoever looks next takes what is written for told.
+    """
+
+    annotations: dict[str, str]
+    told: tuple[EventDraft, ...] = ()
+    recovered: tuple[Recovery, ...] = ()
+
+
 Action: TypeAlias = (
     Annotate
     | ClaimStorage
@@ -190,6 +244,7 @@ Action: TypeAlias = (
     | Label
     | NoteStorage
     | RecordDebt
+    | RecordRecoveries
     | SetFinalizers
     | Update
 )
@@ -201,7 +256,7 @@ class Plan:
 
     `status` is False where KubeRay leaves the status alone (an invalid spec, a finalizer just added). `conditions`
     are set on top of what the status says by itself, `obsolete` are the types to remove. With `conditions_only`
-    nothing else of the status is touched.
+    nothing else of the status is touched. `replaces` counts workers that go because they did not come back.
     """
 
     reason: str
@@ -213,3 +268,4 @@ class Plan:
     conditions: tuple[Obj, ...] = field(default_factory=tuple)
     obsolete: tuple[str, ...] = ()
     conditions_only: bool = False
+    replaces: int = 0

@@ -13,9 +13,9 @@ from headstay.model.meta import ContainerStatus, Pod
 from headstay.model.ray import HEAD
 from headstay.model.timestamps import parse, rfc3339
 from headstay.plan.raycluster.identity import ft_enabled
-from headstay.plan.raycluster.plan import Observed
+from headstay.plan.raycluster.plan import Observed, Recovery
 
-HOWS = ("restarted", "replaced")
+HOWS = ("restarted", "replaced", "in_place")
 PHASES = ("detect", "restart", "ready", "total")
 
 
@@ -27,20 +27,12 @@ class HeadSeen(NamedTuple):
     unready_since: str | None = None
 
 
-class Recovery(NamedTuple):
-    """`seconds` has the phases that the Pod's status tells: detect (until the container ended, or a new head was
-
-    made), restart (until the container ran), ready (until the Pod was Ready) and total.
-    """
-
-    how: str
-    head: str
-    seconds: dict[str, float]
-
-
 class Look(NamedTuple):
+    """`lost` is since when the head is not Ready, or was not before the recovery that is complete now."""
+
     seen: HeadSeen | None
     recovery: Recovery | None = None
+    lost: str = ""
 
 
 def look_at_head(observed: Observed, before: HeadSeen | None) -> Look:
@@ -52,14 +44,15 @@ def look_at_head(observed: Observed, before: HeadSeen | None) -> Look:
     heads = [pod for pod in observed.of_type(HEAD) if not observed.terminating(pod)]
     head = heads[0] if len(heads) == 1 else None
     if head is None or not head.ready:
-        return Look(_not_ready(observed, before, head))
+        seen = _not_ready(observed, before, head)
+        return Look(seen, lost=seen.unready_since or "")
     now_seen = HeadSeen(head.metadata.uid, _restarts(head))
     if before is None or before == now_seen:
         return Look(now_seen)
     if before.uid == now_seen.uid and before.restarts == now_seen.restarts:
         # Ready again without a restart: the probe failed for a while.
         return Look(now_seen)
-    return Look(now_seen, _recovery(head, before))
+    return Look(now_seen, _recovery(head, before), before.unready_since or "")
 
 
 def _not_ready(observed: Observed, before: HeadSeen | None, head: Pod | None) -> HeadSeen:

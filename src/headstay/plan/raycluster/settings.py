@@ -36,6 +36,8 @@ class Settings:
     cleaner_source: str = field(default="", repr=False)
     """The text of the Redis cleaner, for the cleanup Job. Whoever runs the operator fills it in."""
     gcs_recovery: GcsRecovery = "RestartHead"
+    gcs_grace_seconds: float = 1.0
+    """For so long the GCS may be gone before the head loses users' traffic."""
     keeper: str = field(default="", repr=False)
 
     @classmethod
@@ -64,11 +66,6 @@ class Settings:
                 recovery = "InPlace"
             case other:
                 raise ValueError(f"HEADSTAY_GCS_RECOVERY={other!r}: use RestartHead or InPlace")
-        resync = environ.get("RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV") or "300"
-        try:
-            resync_seconds = float(resync)
-        except ValueError as error:
-            raise ValueError(f"RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV={resync!r}: use a number of seconds") from error
         return cls(
             cluster_domain=environ.get("CLUSTER_DOMAIN") or "cluster.local",
             redis_cleanup=on("ENABLE_GCS_FT_REDIS_CLEANUP"),
@@ -81,6 +78,15 @@ class Settings:
             login_shell=asked("ENABLE_LOGIN_SHELL"),
             random_pod_delete=asked("ENABLE_RANDOM_POD_DELETE"),
             ignore_kuberay=asked("HEADSTAY_IGNORE_KUBERAY"),
-            resync_seconds=resync_seconds,
+            resync_seconds=_seconds(environ, "RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", 300),
             gcs_recovery=recovery,
+            gcs_grace_seconds=_seconds(environ, "HEADSTAY_GCS_GRACE_S", 1),
         )
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{name}={text!r}: use a number of seconds") from error
