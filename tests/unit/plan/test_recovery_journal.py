@@ -1,0 +1,190 @@
+"""What is written down of recoveries: once each, and completed as more becomes known."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.plan.clusters import NOW, UID, ft_cluster, pod
+from tests.unit.plan.test_recoveries import at, head
+
+from headstay.model.head_report import HeadReport, heard
+from headstay.model.keeper_state import GcsNow, KeeperState, Revival, StorageNow
+from headstay.model.meta import Pod
+from headstay.model.objects import Obj
+from headstay.model.ray import RayCluster
+from headstay.model.timestamps import rfc3339_micro
+from headstay.plan.raycluster.aftercare import aftercare, spans, table_wanted
+from headstay.plan.raycluster.journal import (
+    RECOVERIES,
+    Record,
+    TableSeen,
+    journal_of,
+    pending,
+    read_journal,
+    write_journal,
+)
+from headstay.plan.raycluster.plan import Observed
+from headstay.plan.raycluster.settings import Settings
+
+IN_PLACE = {"headstay.io/gcs-recovery": "InPlace"}
+SETTINGS = Settings(keeper="a2VlcGVy")
+T = NOW.timestamp()
+DEAD = Revival(1, "Gone", "it ended with signal 9", lost=T + 1.0, detected=T + 1.1)
+BACK = Revival(1, "Gone", "it ended with signal 9", lost=T + 1.0, detected=T + 1.1, started=T + 1.2, serving=T + 1.5)
+
+
+def micro(seconds: float) -> str:
+    return rfc3339_micro(NOW + timedelta(seconds=seconds))
+
+
+def ft(records: tuple[Record, ...] = (), *, provisioned: float = -60, **fields: Any) -> RayCluster:
+    condition: Obj = {"type": "RayClusterProvisioned", "status": "True", "lastTransitionTime": at(provisioned)}
+    annotations = IN_PLACE | ({RECOVERIES: write_journal(records)} if records else {})
+    return ft_cluster(status={"conditions": [condition]}, annotations=annotations, **fields)
+
+
+WELL = head(
+    ready=True, since=-60, started=-70, created=-80, ip="10.0.0.1", annotations={"headstay.io/keeper-port": "1"}
+)
+
+
+def report(
+    *revivals: Revival,
+    phase: Any = "Serving",
+    pod_uid: str = "uid-head",
+    storage: StorageNow | None = None,
+    **more: Any,
+) -> HeadReport:
+    state = KeeperState("life", 9, T + 2, GcsNow(phase, T), revivals=revivals, storage=storage or StorageNow(), **more)
+    return heard(pod_uid, state, NOW + timedelta(seconds=2), None)
+
+
+def observe(cluster: RayCluster, found: HeadReport | None = None, *, of: Pod = WELL, **more: Any) -> Observed:
+    return Observed(cluster, pods=(of, pod("w", ip="10.0.0.2")), report=found, **more)
+
+
+def test_a_gcs_that_died_is_written_down_and_completed_when_it_serves_again() -> None:
+    (record,) = journal_of(observe(ft(), report(DEAD, phase="Gone")), TableSeen())
+    assert (record.id, record.how, record.lost, record.serving) == ("life/1", "InPlace", micro(1.0), None)
+    (completed,) = journal_of(observe(ft((record,)), report(BACK)), TableSeen())
+    assert (completed.serving, completed.ready) == (micro(1.5), micro(1.5))
+    assert spans(completed) == pytest.approx({"detect": 0.1, "restart": 0.4, "ready": 0, "total": 0.5}, abs=1e-5)
+
+
+def test_what_is_written_is_not_written_again() -> None:
+    written = journal_of(observe(ft(), report(BACK)), TableSeen())
+    later = heard("uid-head", KeeperState("life", 10, T + 2.3, GcsNow("Serving", T), revivals=(BACK,)), NOW, None)
+    for found in (report(BACK), None, later):
+        assert journal_of(observe(ft(written), found), TableSeen()) == written
+
+
+def test_nothing_that_the_keeper_still_tells_is_lost_and_nothing_that_it_forgot() -> None:
+    second = Revival(2, "Silent", "no answer", lost=T + 20, detected=T + 30, started=T + 30, serving=T + 31)
+    first = journal_of(observe(ft(), report(BACK)), TableSeen())
+    other = HeadReport(
+        "uid-head", "Serving", NOW, state=KeeperState("life", 1, T, GcsNow("Serving", T), revivals=(second,))
+    )
+    assert [record.id for record in journal_of(observe(ft(first), other), TableSeen())] == ["life/1", "life/2"]
+
+
+def test_ten_are_kept_and_one_that_is_older_than_all_of_them_does_not_come_back() -> None:
+    old = tuple(
+        Record(UID, f"old/{n}", "InPlace", "head", lost=micro(100 + n), serving=micro(101 + n)) for n in range(10)
+    )
+    assert journal_of(observe(ft(old), report(BACK)), TableSeen()) == old
+    new = Revival(3, "Gone", "", lost=T + 300, detected=T + 300, serving=T + 301)
+    found = journal_of(observe(ft(old), report(new)), TableSeen())
+    assert len(found) == 10
+    assert found[-1].id == "life/3"
+
+
+def test_a_report_about_another_head_says_nothing() -> None:
+    assert journal_of(observe(ft(), report(BACK, pod_uid="uid-other")), TableSeen()) == ()
+
+
+def test_a_restarted_head_is_written_down_with_the_phases_that_its_pod_tells() -> None:
+    restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
+    (record,) = journal_of(observe(ft(), of=restarted, lost=at(2)), TableSeen())
+    assert (record.how, record.id) == ("Restarted", "uid-head/1")
+    assert spans(record) == {"detect": 3, "restart": 2, "ready": 20, "total": 25}
+
+
+def test_a_replaced_head_is_one_that_was_made_after_the_cluster_was_complete() -> None:
+    new = head("other", ready=True, since=20, started=7, created=5)
+    (record,) = journal_of(observe(ft(), of=new, lost=at(3)), TableSeen())
+    assert (record.how, record.lost, record.detected) == ("Replaced", micro(3), micro(5))
+    assert journal_of(observe(ft(provisioned=20), of=new), TableSeen()) == ()
+
+
+def test_what_a_copied_manifest_or_somebody_wrote_is_passed_over() -> None:
+    elsewhere = (Record("other-uid", "life/1", "InPlace", "head", serving=micro(1)),)
+    assert read_journal(ft(elsewhere)) == ()
+    assert read_journal(ft_cluster(annotations={RECOVERIES: "[1, "})) == ()
+    assert read_journal(ft_cluster(annotations={RECOVERIES: '{"a": 1}'})) == ()
+
+
+def test_the_table_is_wanted_only_between_a_recovery_and_the_return_of_the_workers() -> None:
+    assert table_wanted(observe(ft())) is None
+    written = journal_of(observe(ft(), report(BACK)), TableSeen())
+    wanted = table_wanted(observe(ft(written)))
+    assert wanted is not None
+    assert (wanted.record, wanted.address, wanted.port) == ("life/1", "10.0.0.1", 8265)
+    seen = TableSeen(NOW + timedelta(seconds=3), NOW + timedelta(seconds=4))
+    complete = journal_of(observe(ft(written), report(BACK)), seen)
+    assert (complete[0].answered, complete[0].workers) == (micro(3), micro(4))
+    assert pending(complete) is None
+    assert table_wanted(observe(ft(complete))) is None
+
+
+def test_a_reading_from_before_the_recovery_completes_nothing() -> None:
+    found = journal_of(observe(ft(), report(BACK)), TableSeen(NOW, NOW))
+    assert found[0].answered is None
+
+
+def test_a_recovery_is_told_of_once_and_counted_once() -> None:
+    first = aftercare(observe(ft(), report(DEAD, phase="Gone")), SETTINGS, NOW).journal
+    assert first is not None
+    assert [(event.type, event.reason) for event in first.told] == [("Warning", "GcsLost")]
+    assert first.recovered == ()
+    written = ft(read_journal(ft_cluster(annotations=first.annotations)))
+    second = aftercare(observe(written, report(BACK)), SETTINGS, NOW).journal
+    assert second is not None
+    assert [event.reason for event in second.told] == ["GcsRecovered"]
+    assert "after 0.50 s, in place (Gone: it ended with signal 9)" in second.told[0].note
+    assert [recovery.how for recovery in second.recovered] == ["in_place"]
+    done = ft(read_journal(ft_cluster(annotations=second.annotations)))
+    assert aftercare(observe(done, report(BACK)), SETTINGS, NOW).journal is None
+
+
+def test_an_emptied_redis_is_told_of_once_however_many_recoveries_follow() -> None:
+    lost = StorageNow("Marked", epoch="e2", begun="DataLost")
+    care = aftercare(observe(ft(), report(BACK, storage=lost)), SETTINGS, NOW)
+    assert care.journal is not None
+    assert [event.reason for event in care.journal.told] == ["GcsRecovered", "RedisDataLost"]
+    written = read_journal(ft_cluster(annotations=care.journal.annotations))
+    assert written[-1].data_lost
+    again = aftercare(observe(ft(written), report(BACK, storage=lost)), SETTINGS, NOW)
+    assert again.journal is None
+    assert [c["reason"] for c in again.conditions if c["type"] == "headstay.io/RedisDataKept"] == ["RedisDataLost"]
+    next_one = Revival(2, "Gone", "", lost=T + 20, detected=T + 20, serving=T + 21)
+    later = aftercare(observe(ft(written), report(BACK, next_one, storage=lost)), SETTINGS, NOW)
+    assert later.journal is not None
+    assert [event.reason for event in later.journal.told] == ["GcsRecovered"]
+    assert "headstay.io/RedisDataKept" in later.obsolete
+
+
+def test_with_restart_head_a_recovery_is_written_down_without_events_or_conditions() -> None:
+    annotated = ft()
+    annotated.metadata.annotations.pop("headstay.io/gcs-recovery")
+    restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
+    care = aftercare(observe(annotated, of=restarted), Settings(), NOW)
+    assert care.journal is not None
+    assert care.journal.told == ()
+    assert care.conditions == ()
+
+
+def test_a_cluster_without_fault_tolerance_has_no_journal() -> None:
+    plain = ft()
+    plain.metadata.annotations["ray.io/ft-enabled"] = "false"
+    restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
+    assert journal_of(observe(plain, of=restarted), TableSeen()) == ()
