@@ -86,8 +86,10 @@ def _table(observed: Observed) -> TableSeen:
 
 
 def _returned(observed: Observed, records: tuple[Record, ...], now: datetime) -> _Returned:
-    record = pending(records)
+    record, cluster = pending(records), observed.cluster
     if record is None or observed.returns is None or observed.returns.of != record.id:
+        return _Returned()
+    if cluster.spec.get("suspend") or cluster.is_true("RayClusterSuspending") or cluster.is_true("RayClusterSuspended"):
         return _Returned()
     comeback = Comeback(parse(record.back or ""), record.data_lost)
     missing = missing_workers(observed, observed.returns, comeback, now)
