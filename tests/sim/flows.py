@@ -91,6 +91,26 @@ async def recover_workers(world: World) -> set[str]:
     return {"a"}
 
 
+async def revive_the_gcs(world: World) -> set[str]:
+    """Twice, so that whoever dies between hearing of one and writing it down finds the next beside it."""
+    await world.create("a", workers=1)
+    await asyncio.sleep(SETTLED)
+    world.revive_gcs("a")
+    await asyncio.sleep(SETTLED)
+    world.revive_gcs("a")
+    await asyncio.sleep(SETTLED)
+    return {"a"}
+
+
+async def replace_a_worker_that_stays_away(world: World) -> set[str]:
+    await world.create("a", workers=2)
+    await asyncio.sleep(SETTLED)
+    world.lose_worker("a")
+    world.revive_gcs("a")
+    await asyncio.sleep(300)
+    return {"a"}
+
+
 async def delete_cleanly(world: World) -> set[str]:
     await world.create("a", workers=1)
     await asyncio.sleep(SETTLED)
@@ -148,6 +168,8 @@ FLOWS: dict[str, Flow] = {
         move_and_delete,
         recover_the_head,
         recover_workers,
+        revive_the_gcs,
+        replace_a_worker_that_stays_away,
         delete_cleanly,
         delete_where_the_cleanup_fails,
         delete_where_the_cleanup_hangs,

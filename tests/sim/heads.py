@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from headstay.local.server.store import Store
 from headstay.model.head_report import HeadReport, HeadTarget, TableWanted, heard
 from headstay.model.keeper_state import GcsNow, KeeperState, Revival
 from headstay.model.objects import ObjectKey
@@ -19,8 +18,7 @@ from headstay.plan.raycluster.returns import answered
 class SimHeads:
     """`lost` are addresses of Pods whose nodes never come back."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
-        self._store = store
+    def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
         self.lost: set[str] = set()
         self.states: dict[str, KeeperState] = {}
@@ -33,13 +31,17 @@ class SimHeads:
             found = self.states[pod_uid] = KeeperState(f"life-of-{pod_uid}", 1, now, GcsNow("Serving", now))
         return found
 
-    def revive(self, pod_uid: str, address: str) -> None:
+    def revive(self, pod_uid: str) -> None:
         """Its GCS dies and serves again half a second later."""
         before, at = self.state(pod_uid), self.now().timestamp()
         number = len(before.revivals) + 1
         revival = Revival(number, "Gone", "signal 9", lost=at, detected=at, started=at + 0.1, serving=at + 0.5)
         state = KeeperState(
-            before.incarnation, before.sequence + 1, at + 0.5, GcsNow("Serving", at + 0.5), revivals=(*before.revivals, revival)
+            before.incarnation,
+            before.sequence + 1,
+            at + 0.5,
+            GcsNow("Serving", at + 0.5),
+            revivals=(*before.revivals, revival),
         )
         self.states[pod_uid] = state
         for ear in self.ears:

@@ -9,6 +9,7 @@ from tests.sim.judges import LEASE, Judges
 from tests.sim.network import Network, Weather, Write
 from tests.sim.virtual_time import VirtualLoop, in_process
 
+from headstay.controllers.heads import HeadListener
 from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.recorder import ClusterEvents
 from headstay.local.server.inprocess import InProcessClient
@@ -22,6 +23,7 @@ from headstay.runtime.fencing import FencedClient
 from headstay.runtime.lease import LeaderLease, LeadershipLostError
 from headstay.runtime.reflector import Reflector
 
+Listen = Callable[[Callable[[ObjectKey], None]], HeadListener]
 Build = Callable[[Client, LeaderLease], Client]
 
 
@@ -73,6 +75,7 @@ class Process:
         settings: Settings,
         make: type[Watched] = Watched,
         fence: Build = FencedClient,
+        heads: Listen | None = None,
     ) -> None:
         self.name = name
         self.ended = asyncio.Event()
@@ -83,6 +86,7 @@ class Process:
         self._acting = fence(self._network, self._lease)
         self._settings = settings
         self._make = make
+        self._heads = heads
         self._now = now
         self._task: asyncio.Task[None] | None = None
 
@@ -110,7 +114,13 @@ class Process:
         writing = asyncio.create_task(events.run())
         try:
             self.controller = self._make(
-                self._acting, ClusterEvents(events), self._settings, now=self._now, workers=2, draw=random.random
+                self._acting,
+                ClusterEvents(events),
+                self._settings,
+                now=self._now,
+                workers=2,
+                draw=random.random,
+                heads=self._heads,
             ).under(self._judges)
             await self._lease.run(self.controller.run)
         except LeadershipLostError:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
+from tests.sim.heads import Ear, SimHeads
 from tests.sim.judges import Judges
 from tests.sim.kubelet import Ending, Habits, Kubelet
 from tests.sim.network import Weather, Write
@@ -28,7 +29,7 @@ from headstay.local.server.store import Change
 from headstay.model.errors import StatusError, is_conflict, is_not_found
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
-from headstay.model.ray import HEAD, NODE_TYPE, RAYCLUSTERS, WORKER
+from headstay.model.ray import HEAD, NODE_TYPE, RAYCLUSTERS, WORKER, RayCluster
 from headstay.model.ray_crds import raycluster_crd
 from headstay.model.resource import (
     CONFIGMAPS,
@@ -39,6 +40,7 @@ from headstay.model.resource import (
     SERVICES,
 )
 from headstay.plan.debts import DEBT
+from headstay.plan.raycluster.journal import read_journal
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.events import EventRecorder
 from headstay.runtime.fencing import FencedClient
@@ -76,6 +78,9 @@ class World:
             ends=self._ends,
         )
         self.kubelet = Kubelet(self.user, habits, nodes=self.nodes, now=clock)
+        self.heads = SimHeads(clock)
+        self.records: dict[str, int] = {}
+        self.must_go: set[str] = set()
         self.operators: dict[str, Process] = {}
         self.kill_after = 0
         self.lose_answer_of = 0
@@ -126,6 +131,7 @@ class World:
             landed=self._landed,
             settings=Settings(),
             make=self.kit.make,
+            heads=lambda changed: Ear(self.heads, changed, self._addresses),
             fence=self.kit.fence,
         )
         self.operators[name] = process
@@ -213,6 +219,22 @@ class World:
         for pod in self.pods(name, node_type)[:1]:
             await self.kubelet.crash("default", pod["metadata"]["name"])
 
+    def revive_gcs(self, name: str) -> None:
+        """The GCS of the head dies and is brought back in place; that has to be written down, once."""
+        for pod in self.pods(name, HEAD):
+            self.heads.revive(pod["metadata"]["uid"])
+            self.records[name] = self.records.get(name, 0) + 1
+
+    def lose_worker(self, name: str) -> None:
+        """One whose node the GCS will not see again; its Pod has to go."""
+        for pod in self.pods(name, WORKER)[:1]:
+            self.heads.lost.add(pod["status"]["podIP"])
+            self.must_go.add(pod["metadata"]["uid"])
+
+    def _addresses(self, name: str) -> list[tuple[str, bool]]:
+        pods = [(pod, pod["metadata"]["labels"].get(NODE_TYPE) == HEAD) for pod in self.judges.pods_of(name)]
+        return [(pod["status"]["podIP"], head) for pod, head in pods if (pod.get("status") or {}).get("podIP")]
+
     async def _quietly(self, call: Any) -> None:
         try:
             await call
@@ -248,12 +270,19 @@ class World:
         for name, shown in sorted(found.items()):
             if shown.deleting:
                 return f"{name} is still being deleted, finalizers {shown.metadata.finalizers}"
-            if why := self._unlike_spec(name, shown.spec, shown.status):
+            if why := self._unlike_spec(name, shown.spec, shown.status) or self._unlike_records(shown):
                 return f"{name}: {why}"
         store = self.api.store
         if not wanted and (left := [key.text for table in _CHILDREN for key, _ in store.entries(table)]):
             return f"left behind: {', '.join(left)}"
         return ""
+
+    def _unlike_records(self, shown: RayCluster) -> str:
+        found = [record for record in read_journal(shown) if record.how == "InPlace"]
+        if len(found) != self.records.get(shown.name, 0):
+            return f"recoveries written down: {[record.id for record in found]}, there were {self.records}"
+        unfinished = [record.id for record in found if record.workers is None]
+        return f"recoveries {unfinished} are not complete" if unfinished else ""
 
     def _unlike_spec(self, name: str, spec: Obj, status: Obj) -> str:
         suspended = bool(spec.get("suspend"))
@@ -269,6 +298,8 @@ class World:
         state = "suspended" if suspended else "ready"
         if status.get("state") != state:
             return f"state is {status.get('state')}, not {state}"
+        if kept := [pod["metadata"]["name"] for pod in workers if pod["metadata"]["uid"] in self.must_go]:
+            return f"{kept} did not come back to the GCS, and are still there"
         if not suspended and status.get("readyWorkerReplicas", 0) != len(workers):
             return f"status tells of {status.get('readyWorkerReplicas')} ready workers, there are {len(workers)}"
         images = {pod["spec"]["containers"][0]["image"] for pod in (*heads, *workers)}
