@@ -53,8 +53,25 @@ def down(
 
 
 @app.command()
-def status(output: OutputOption = Output.text) -> None:
-    """Say what runs. Exit code 1 when the local Kubernetes is not up."""
+def status(
+    *,
+    cluster: Annotated[str, typer.Argument(help="A RayCluster, on whatever Kubernetes the kubeconfig names.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="By default the context's.")] = "",
+    context: Annotated[str, typer.Option("--context", help="Context of the kubeconfig; by default the current.")] = "",
+    kubeconfig: Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use.")] = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Say what runs here, or how a RayCluster is and how it recovered.
+
+    Without a name: exit code 1 when the local Kubernetes is not up.
+    """
+    if cluster:
+        from headstay.cli import cluster_status
+
+        cluster_status.show(cluster_status.Options(cluster, kubeconfig, context, namespace, output))
+        return
+    if namespace or context or kubeconfig:
+        raise UserError("-n, --context and --kubeconfig go with the name of a RayCluster", code=2)
     from headstay.cli import status as status_command
 
     status_command.show(output)
