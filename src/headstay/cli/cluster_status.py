@@ -167,13 +167,18 @@ def _print_recoveries(recoveries: list[dict[str, Any]]) -> None:
         table.add_column(heading, no_wrap=True)
     for heading in _PHASES:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
     for one in recoveries:
         lengths = [f"{one['seconds'][phase]:.2f}" if phase in one["seconds"] else "-" for phase in _PHASES]
-        why = f"{one.get('why', '')}{'; Redis had lost its data' if one.get('dataLost') else ''}"
-        table.add_row(_moment(one), one["how"], *lengths, Text(why))
+        table.add_row(_moment(one), one["how"], *lengths)
     console.print()
     console.print(table)
+    for one in recoveries:
+        if why := _why(one):
+            console.print(Text(f" {_moment(one)}  {why}"), soft_wrap=True)
+
+
+def _why(recovery: dict[str, Any]) -> str:
+    return "; ".join(filter(None, (recovery.get("why"), "Redis had lost its data" if recovery.get("dataLost") else "")))
 
 
 def _moment(recovery: dict[str, Any]) -> str:

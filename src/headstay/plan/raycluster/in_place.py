@@ -22,11 +22,13 @@ KEEPER_PORT_ANNOTATION = "headstay.io/keeper-port"
 _FILE = "keeper.pyz"
 _FOLDER = "/headstay"
 _VOLUME = "headstay-keeper"
-# Ray's clients look for the GCS again at once and often: a new actor is there 0.4 s sooner.
+# Ray's clients look for the GCS again at once and often: a new actor is there 0.4 s sooner. The longest pause counts
+# where the GCS was away for longer, as while Redis restarts or the head Pod is replaced.
 _QUICK_RECONNECT = {
     "RAY_grpc_client_check_connection_status_interval_milliseconds": "50",
     "RAY_gcs_grpc_initial_reconnect_backoff_ms": "50",
     "RAY_gcs_grpc_min_reconnect_backoff_ms": "50",
+    "RAY_gcs_grpc_max_reconnect_backoff_ms": "500",
 }
 
 
