@@ -28,8 +28,9 @@ _POLL_SECONDS = 25.0
 _ANSWER_SECONDS = 10.0
 _CONNECT_SECONDS = 3.0
 _MOST_BYTES = 256 * 1024
-_AGAIN = Backoff(base=0.2, cap=5.0)
 _KNOCK_AGAIN = Backoff(base=0.1, cap=1.0, jitter=0.2)
+_LOST_AGAIN = Backoff(base=0.5, cap=30.0)
+"""Where nobody even refuses: a network policy, a node that is gone, an operator outside the Pods' network."""
 
 
 class HeadListener(Protocol):
@@ -139,7 +140,7 @@ class Heads:
             except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, ValueError) as error:
                 self._unreachable(cluster, target, f"its keeper ({url}): {error or type(error).__name__}")
                 state = None  # a keeper that started again counts anew
-                await asyncio.sleep(_AGAIN.delay(failures, self._draw))
+                await asyncio.sleep(self._pause(error, failures))
                 failures += 1
             else:
                 failures = 0
@@ -159,13 +160,16 @@ class Heads:
         """
         failures, served = 0, False
         while True:
+            trouble: Exception | None = None
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     reader, writer = await asyncio.open_connection(target.address, target.port, limit=4096)
-            except ConnectionRefusedError:
+            except ConnectionRefusedError as error:
+                trouble = error
                 if served:
                     self._seen(cluster, target, "Gone", "its port refuses connections")
             except (OSError, TimeoutError) as error:
+                trouble = error
                 self._unreachable(cluster, target, str(error) or "no answer to a connection")
             else:
                 try:
@@ -180,8 +184,14 @@ class Heads:
                     await _close(writer)
                 if greeted:
                     continue
-            await asyncio.sleep(_KNOCK_AGAIN.delay(failures, self._draw))
+            await asyncio.sleep(self._pause(trouble, failures))
             failures += 1
+
+    def _pause(self, error: Exception | None, failures: int) -> float:
+        """Seconds until the next try: soon where somebody is there to refuse, for it is a container that starts."""
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        backoff = _LOST_AGAIN if isinstance(cause, OSError) and not isinstance(cause, ConnectionError) else _KNOCK_AGAIN
+        return backoff.delay(failures, self._draw)
 
     def _seen(self, cluster: ObjectKey, target: HeadTarget, gcs: GcsSeen, why: str) -> None:
         before = self._reports.get(cluster)

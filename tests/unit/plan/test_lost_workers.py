@@ -55,7 +55,8 @@ def table(*alive: int, seconds: float, dead: tuple[int, ...] = (), head_too: boo
 def without(*lost: int, of_all: int = 3, since: float = 130) -> Returns:
     alive = [number for number in range(of_all) if number not in lost]
     first = ago(since)
-    return Returns("life/1", first, first, table(*alive, seconds=12), table(*alive, seconds=2, dead=lost))
+    before, last = table(*alive, seconds=12), table(*alive, seconds=2, dead=lost)
+    return answered(answered(Returns("life/1", first, first), before), last)
 
 
 def decide(cluster: RayCluster, workers: list[Pod], returns: Returns | None) -> Plan:
@@ -160,8 +161,13 @@ def test_when_all_are_back_it_is_written_down_and_nothing_is_read_any_more() -> 
     found = decide(of(), THREE, without())
     (action,) = [action for action in found.actions if isinstance(action, RecordRecoveries)]
     (record,) = read_journal(replace_annotations(of(), action.annotations))
-    assert record.workers == rfc3339_micro(ago(2))
+    assert record.workers == rfc3339_micro(ago(12))
     assert "headstay.io/WorkersReturned" in found.obsolete
+
+
+def test_a_gcs_that_has_only_just_started_may_take_a_silent_node_for_alive() -> None:
+    found = decide(of(recovered(80)), THREE, without(since=80))
+    assert not [action for action in found.actions if isinstance(action, RecordRecoveries)]
 
 
 def replace_annotations(cluster: RayCluster, annotations: dict[str, str]) -> RayCluster:

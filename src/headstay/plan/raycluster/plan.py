@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from headstay.model.head_report import HeadReport
@@ -34,6 +35,7 @@ class TableRead(NamedTuple):
 class Returns(NamedTuple):
     """What was read since the recovery `of`. Every reading that fails begins the evidence (`since`) anew.
 
+    `alive` tells since when each address has been ALIVE in all readings.
     `replaced` are the times at which workers were deleted for it.
     """
 
@@ -42,6 +44,7 @@ class Returns(NamedTuple):
     since: datetime | None = None
     before: TableRead | None = None
     last: TableRead | None = None
+    alive: Mapping[str, datetime] = MappingProxyType({})
     why: str = ""
     replaced: tuple[datetime, ...] = ()
 

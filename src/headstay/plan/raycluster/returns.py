@@ -20,6 +20,8 @@ _LEAST_SECONDS = 60.0
 """Evidence is gathered anew by a new leader. As it takes at least a minute, two leaders share one minute's quota."""
 _MINUTE = timedelta(minutes=1)
 _FRESH_SECONDS = 60.0
+_CERTAIN_SECONDS = 90.0
+"""A GCS that starts takes nodes for alive that were so before, and needs up to 75 s to find out that one is silent."""
 
 
 class Missing(NamedTuple):
@@ -40,7 +42,12 @@ class Comeback(NamedTuple):
 
 def answered(returns: Returns, read: TableRead) -> Returns:
     return returns._replace(
-        first=returns.first or read.at, since=returns.since or read.at, before=returns.last, last=read, why=""
+        first=returns.first or read.at,
+        since=returns.since or read.at,
+        before=returns.last,
+        last=read,
+        alive={address: returns.alive.get(address, read.at) for address in _alive(read)},
+        why="",
     )
 
 
@@ -67,11 +74,16 @@ def return_seconds(cluster: RayCluster, *, strangers: bool) -> float:
 
 
 def all_back(observed: Observed, returns: Returns | None, back: datetime) -> datetime | None:
-    """When every worker Pod that was there at the recovery was seen in the table, or None."""
-    if returns is None or returns.last is None:
+    """Since when every worker Pod that was there at the recovery has been alive in the table, once that is certain."""
+    if returns is None or returns.last is None or not returns.alive:
         return None
-    alive = _alive(returns.last)
-    return returns.last.at if alive and all(pod.status.pod_ip in alive for pod in _expected(observed, back)) else None
+    expected = [pod.status.pod_ip for pod in _expected(observed, back)]
+    if not expected:
+        return returns.last.at
+    certain = (returns.last.at - back).total_seconds() >= _CERTAIN_SECONDS
+    if not certain or any(address not in returns.alive for address in expected):
+        return None
+    return max(returns.alive[address] for address in expected)
 
 
 def _expected(observed: Observed, back: datetime) -> list[Pod]:
