@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -42,7 +43,8 @@ async def play() -> None:
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(_SETTINGS_FRAME)
-        await reader.read()
+        with suppress(OSError):
+            await reader.read()
         writer.close()
 
     app = web.Application()
