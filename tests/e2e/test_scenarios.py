@@ -1,7 +1,11 @@
 """What the guide says in prose, on real Ray and Redis. The scenarios run side by side, each in its own namespace."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -138,6 +142,31 @@ def wrong_password(environment: dict[str, str]) -> None:
     cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
 
 
+def recoveries_are_written_down(cluster: Cluster, environment: dict[str, str]) -> None:
+    """Both, with why and when, in the annotation, the condition, Events, and what `headstay status CLUSTER` shows."""
+    name = cluster.get("rayclusters")[0]["metadata"]["name"]
+    command = [str(Path(sys.prefix) / "bin" / "headstay"), "status", name, "-n", cluster.namespace, "-o", "json"]
+    shown: Document = {}
+
+    def answered() -> str:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        shown.update(json.loads(done.stdout))
+        return "" if [one for one in shown["recoveries"] if "answered" in one][1:] else str(shown["recoveries"])
+
+    cluster.wait("both recoveries are written down", answered, timeout=30)
+    assert shown["faultTolerance"] == "InPlace"
+    assert shown["gcs"]["reason"] == "Serving"
+    term, kill = shown["recoveries"]
+    assert (term["how"], kill["how"]) == ("InPlace", "InPlace")
+    assert "signal 9" in kill["why"]
+    for one in (term, kill):
+        assert one["lost"] <= one["detected"] <= one["started"] <= one["serving"] <= one["answered"]
+        assert one["seconds"]["total"] < 20
+    events = cluster.kubectl("get", "events", "--field-selector=reason=GcsRecovered")
+    assert "in place" in events
+
+
 def recovery_in_place(environment: dict[str, str]) -> None:
     """The GCS dies twice, by either signal, and nothing restarts but the GCS itself."""
 
@@ -159,6 +188,7 @@ def recovery_in_place(environment: dict[str, str]) -> None:
         cluster.wait("another GCS is there", revived, timeout=30)
         assert cluster.increment() == str(count)
     assert restarts(cluster.pod("head")) == restarts(cluster.pod("worker")) == 0
+    recoveries_are_written_down(cluster, environment)
     assert "the GCS serves again" in cluster.kubectl("logs", cluster.pod("head")["metadata"]["name"])
     cluster.kubectl("delete", "raycluster", "--all", "--timeout=120s", timeout=130)
     assert cluster.redis("DBSIZE") == "0"

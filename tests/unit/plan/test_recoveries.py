@@ -10,8 +10,8 @@ from headstay.model.meta import Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import RayCluster
 from headstay.model.timestamps import rfc3339
-from headstay.plan.raycluster.plan import Observed
-from headstay.plan.raycluster.recoveries import HeadSeen, Recovery, look_at_head
+from headstay.plan.raycluster.plan import Observed, Recovery
+from headstay.plan.raycluster.recoveries import HeadSeen, look_at_head
 
 PROVISIONED: Obj = {"type": "RayClusterProvisioned", "status": "True"}
 
