@@ -27,6 +27,7 @@ from headstay.runtime.backoff import Backoff
 _POLL_SECONDS = 25.0
 _ANSWER_SECONDS = 10.0
 _CONNECT_SECONDS = 3.0
+_LASTED_SECONDS = 1.0
 _MOST_BYTES = 256 * 1024
 _KNOCK_AGAIN = Backoff(base=0.1, cap=1.0, jitter=0.2)
 _LOST_AGAIN = Backoff(base=0.5, cap=30.0)
@@ -154,16 +155,13 @@ class Heads:
             return msgspec.json.decode(body, type=KeeperState)
 
     async def _hold_connection(self, cluster: ObjectKey, target: HeadTarget) -> None:
-        """Only a GCS that was seen serving in this Pod can be gone; a refusal before that is one that still starts.
-
-        A GCS greets whoever connects. One that says nothing speaks TLS, or is stopped: nothing is known of it.
-        """
+        """Only a GCS that was seen serving in this Pod can be gone; a refusal before that is one that still starts."""
         failures, served = 0, False
         while True:
             trouble: Exception | None = None
+            began = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(_CONNECT_SECONDS):
-                    reader, writer = await asyncio.open_connection(target.address, target.port, limit=4096)
+                served = await self._stay_connected(cluster, target) or served
             except ConnectionRefusedError as error:
                 trouble = error
                 if served:
@@ -171,21 +169,28 @@ class Heads:
             except (OSError, TimeoutError) as error:
                 trouble = error
                 self._unreachable(cluster, target, str(error) or "no answer to a connection")
-            else:
-                try:
-                    greeted = await _greets(reader)
-                    if greeted:
-                        failures, served = 0, True
-                        self._seen(cluster, target, "Serving", "")
-                    else:
-                        self._unreachable(cluster, target, "its port accepts connections and says nothing")
-                    await _until_closed(reader)
-                finally:
-                    await _close(writer)
-                if greeted:
-                    continue
+            if asyncio.get_running_loop().time() - began >= _LASTED_SECONDS:
+                failures = 0
             await asyncio.sleep(self._pause(trouble, failures))
             failures += 1
+
+    async def _stay_connected(self, cluster: ObjectKey, target: HeadTarget) -> bool:
+        """Until the other side hangs up. Whether it greeted, as a GCS does.
+
+        One that says nothing speaks TLS, or is stopped: nothing is known of it.
+        """
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            reader, writer = await asyncio.open_connection(target.address, target.port, limit=4096)
+        try:
+            greeted = await _greets(reader)
+            if greeted:
+                self._seen(cluster, target, "Serving", "")
+            else:
+                self._unreachable(cluster, target, "its port accepts connections and says nothing")
+            await _until_closed(reader)
+        finally:
+            await _close(writer)
+        return greeted
 
     def _pause(self, error: Exception | None, failures: int) -> float:
         """Seconds until the next try: soon where somebody is there to refuse, for it is a container that starts."""

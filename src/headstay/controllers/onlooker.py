@@ -48,8 +48,8 @@ class Onlooker:
             self._heads.pop(key, None)
         else:
             self._heads[key] = look.seen
-        if look.lost:
-            self._lost[key] = look.lost
+        if look.lost or look.recovery is not None:
+            self._lost[key] = look.lost  # an earlier recovery's must not be taken for this one's
         if look.recovery is not None:
             self._metrics.recovered(look.recovery)
             spans = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in look.recovery.seconds.items())

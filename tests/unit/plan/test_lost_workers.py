@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from tests.unit.plan.clusters import NOW, UID, deleted, ft_cluster, group, head_svc, plan, pod
+from tests.unit.plan.clusters import NOW, SETTINGS, UID, deleted, ft_cluster, group, head_svc, plan, pod
 from tests.unit.plan.test_recoveries import at, head
 
 from headstay.model.meta import Pod
@@ -16,6 +16,7 @@ from headstay.model.timestamps import rfc3339_micro
 from headstay.plan.raycluster.journal import RECOVERIES, Record, read_journal, write_journal
 from headstay.plan.raycluster.plan import Observed, Plan, RecordRecoveries, Returns, TableRead
 from headstay.plan.raycluster.returns import answered, next_read_in, unanswered
+from headstay.plan.raycluster.settings import Settings
 
 HEAD = head(ready=True, since=-300, started=-410, created=-420, ip="10.0.0.1")
 
@@ -59,8 +60,8 @@ def without(*lost: int, of_all: int = 3, since: float = 130) -> Returns:
     return answered(answered(Returns("life/1", first, first), before), last)
 
 
-def decide(cluster: RayCluster, workers: list[Pod], returns: Returns | None) -> Plan:
-    return plan(Observed(cluster, pods=(HEAD, *workers), services=(head_svc(),), returns=returns))
+def decide(cluster: RayCluster, workers: list[Pod], returns: Returns | None, settings: Settings = SETTINGS) -> Plan:
+    return plan(Observed(cluster, pods=(HEAD, *workers), services=(head_svc(),), returns=returns), settings)
 
 
 def condition(found: Plan) -> Obj:
@@ -99,7 +100,9 @@ def test_on_weak_evidence_nothing_is_deleted(change: Change) -> None:
 
 
 def test_an_operator_cut_off_from_the_head_deletes_nothing_and_says_that_nothing_is_known() -> None:
-    found = decide(of(), THREE, unanswered(Returns("life/1"), "the head's dashboard is out of reach"))
+    silence = unanswered(Returns("life/1"), "the head's dashboard is out of reach")
+    assert condition(decide(of(), THREE, silence)) == {}, "with RestartHead a RayCluster looks as KubeRay's does"
+    found = decide(of(gcs_recovery="InPlace"), THREE, silence, Settings(keeper="a2VlcGVy"))
     assert deleted(found) == []
     assert (condition(found)["status"], condition(found)["reason"]) == ("Unknown", "NotKnown")
     assert "out of reach" in condition(found)["message"]

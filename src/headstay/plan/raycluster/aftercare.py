@@ -44,7 +44,7 @@ def aftercare(observed: Observed, settings: Settings, now: datetime) -> Aftercar
     serving = serving_condition(observed, settings, now)
     labels, label_again = out_of_traffic(observed, settings, now)
     records = journal_of(observed, _table(observed))
-    returned = _returned(observed, records, now)
+    returned = _returned(observed, records, now, told=gcs_recovery(observed.cluster, settings) == "InPlace")
     data = _data(observed, records, settings)
     replaced = tuple(
         delete_worker(pod, f"the GCS has not seen it again since its recovery, {_bound(observed, records):.0f} s ago")
@@ -85,7 +85,8 @@ def _table(observed: Observed) -> TableSeen:
     return TableSeen(returns.first, all_back(observed, returns, parse(record.back or "")))
 
 
-def _returned(observed: Observed, records: tuple[Record, ...], now: datetime) -> _Returned:
+def _returned(observed: Observed, records: tuple[Record, ...], now: datetime, *, told: bool) -> _Returned:
+    """`told`: that nothing is known is told too. Not with RestartHead, where a RayCluster looks as KubeRay's does."""
     record, cluster = pending(records), observed.cluster
     if record is None or observed.returns is None or observed.returns.of != record.id:
         return _Returned()
@@ -97,7 +98,7 @@ def _returned(observed: Observed, records: tuple[Record, ...], now: datetime) ->
     if not missing.why and not missing.replace:
         return _Returned(missing)
     overdue = (now - comeback.at).total_seconds() >= bound
-    if not overdue:
+    if not overdue or not (missing.pods or told):
         return _Returned(missing)
     names = ", ".join(pod.metadata.name for pod in missing.pods[:5]) or "which is not known"
     doing = f"replacing {len(missing.replace)} of them" if missing.replace else f"not replaced: {missing.why}"
