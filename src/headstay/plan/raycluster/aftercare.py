@@ -47,7 +47,9 @@ def aftercare(observed: Observed, settings: Settings, now: datetime) -> Aftercar
     returned = _returned(observed, records, now, told=gcs_recovery(observed.cluster, settings) == "InPlace")
     data = _data(observed, records, settings)
     replaced = tuple(
-        delete_worker(pod, f"the GCS has not seen it again since its recovery, {_bound(observed, records):.0f} s ago")
+        delete_worker(
+            pod, f"the GCS has answered for {_bound(observed, records):.0f} s since its recovery without seeing it"
+        )
         for pod in returned.missing.replace
     )
     found = [condition for condition in (serving.condition, returned.condition, data) if condition is not None]
