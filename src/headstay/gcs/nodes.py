@@ -1,7 +1,7 @@
 """Reads the GCS's node table through the head's dashboard.
 
-The state API asks the GCS itself for every answer: while the GCS is stopped it answers nothing (seen with Ray 2.9.3 and 2.60).
-`/nodes` would answer from the dashboard's memory.
+The state API asks the GCS itself for every answer: while the GCS is stopped it answers nothing (seen with Ray 2.9.3
+and 2.60). `/nodes` would answer from the dashboard's memory.
 """
 
 import aiohttp
