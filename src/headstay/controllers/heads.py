@@ -139,7 +139,7 @@ class Heads:
             try:
                 state = await self._ask(url, after)
             except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, ValueError) as error:
-                self._unreachable(cluster, target, f"its keeper ({url}): {error or type(error).__name__}")
+                self._unreachable(cluster, target, f"its keeper at {url}: {_words(error)}")
                 state = None  # a keeper that started again counts anew
                 await asyncio.sleep(self._pause(error, failures))
                 failures += 1
@@ -234,6 +234,11 @@ class Heads:
             self._returns[cluster] = found
             self._tell(cluster)
             await asyncio.sleep(next_read_in(found, began, self._now()))
+
+
+def _words(error: Exception) -> str:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return str(cause) or type(cause).__name__
 
 
 async def _greets(reader: asyncio.StreamReader) -> bool:
