@@ -58,7 +58,7 @@ class Ear:
         self, heads: SimHeads, changed: Callable[[ObjectKey], None], pods: Callable[[str], list[tuple[str, bool]]]
     ) -> None:
         self._heads = heads
-        self._changed = changed
+        self._changed = [changed]
         self._pods = pods
         self._targets: dict[ObjectKey, HeadTarget] = {}
         self._returns: dict[ObjectKey, Returns] = {}
@@ -68,14 +68,25 @@ class Ear:
     def wake(self, pod_uid: str) -> None:
         for cluster, target in self._targets.items():
             if target.pod_uid == pod_uid:
-                self._changed(cluster)
+                self._tell(cluster)
+
+    def _tell(self, cluster: ObjectKey) -> None:
+        for changed in self._changed:
+            changed(cluster)
+
+    def on_change(self, changed: Callable[[ObjectKey], None]) -> None:
+        self._changed.append(changed)
+
+    def report(self, cluster: ObjectKey) -> HeadReport | None:
+        target = self._targets.get(cluster)
+        return heard(target.pod_uid, self._heads.state(target.pod_uid), self._heads.now(), None) if target else None
 
     def listen(self, cluster: ObjectKey, target: HeadTarget | None) -> HeadReport | None:
         if target is None:
             self._targets.pop(cluster, None)
             return None
         self._targets[cluster] = target
-        return heard(target.pod_uid, self._heads.state(target.pod_uid), self._heads.now(), None)
+        return self.report(cluster)
 
     def read_table(self, cluster: ObjectKey, wanted: TableWanted | None) -> Returns | None:
         if wanted is None:
@@ -108,4 +119,4 @@ class Ear:
             await asyncio.sleep(5)
             read = TableRead(self._heads.now(), self._heads.table(self._pods(cluster.name)))
             self._returns[cluster] = answered(self._returns[cluster], read)
-            self._changed(cluster)
+            self._tell(cluster)

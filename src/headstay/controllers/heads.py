@@ -35,7 +35,14 @@ _LOST_AGAIN = Backoff(base=0.5, cap=30.0)
 
 
 class HeadListener(Protocol):
-    """What the controller asks. Both may be called again and again; None ends it."""
+    """What the RayCluster controller asks again and again; None ends it.
+
+    Other controllers may ask for the `report` that it is listening for, and be told `on_change` whose has changed.
+    """
+
+    def report(self, cluster: ObjectKey) -> HeadReport | None: ...
+
+    def on_change(self, changed: Callable[[ObjectKey], None]) -> None: ...
 
     def listen(self, cluster: ObjectKey, target: HeadTarget | None) -> HeadReport | None: ...
 
