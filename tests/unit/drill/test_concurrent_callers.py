@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain, combinations, permutations, product
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headstay.drill.checkers.counters import counters_add_up
@@ -54,7 +54,7 @@ def _explains(order: tuple[Call, ...]) -> bool:
 
 
 @given(increments())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_counters_are_blamed_when_no_order_explains_them_and_only_then(calls: list[Call]) -> None:
     assert (counters_add_up(reading(calls)).outcome == "invalid") == (not could_be(calls))
 
@@ -72,7 +72,7 @@ def _callers(random: Random, callers: int) -> Iterator[tuple[str, float, float, 
 
 
 @given(st.integers(0, 100_000), st.integers(1, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_key_that_many_write_and_read_is_not_blamed(seed: int, callers: int) -> None:
     random = Random(seed)
     made, value = [], None

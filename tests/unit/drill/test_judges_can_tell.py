@@ -1,7 +1,7 @@
 """A judge is worth what it complains of: of a good history nobody does, of a broken promise those whom it concerns."""
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.drill.breakages import BREAKAGES, spared
 from tests.unit.drill.histories import DOWN, Scene, good_run
@@ -26,7 +26,7 @@ def those(run: Run, wanted: str) -> set[str]:
 
 
 @given(scenes())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nobody_complains_of_a_good_history(scene: Scene) -> None:
     run = good_run(scene)
     assert outcome(judge(run)) == "valid", found(run)
@@ -34,7 +34,7 @@ def test_nobody_complains_of_a_good_history(scene: Scene) -> None:
 
 @pytest.mark.parametrize("name", BREAKAGES)
 @given(scene=scenes())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 def test_those_and_only_those_complain(name: str, scene: Scene) -> None:
     breakage = BREAKAGES[name]
     run = breakage.change(scene)
