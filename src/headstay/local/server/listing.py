@@ -13,7 +13,8 @@ import msgspec
 
 from headstay.local.server import codec, errors
 from headstay.local.server.seams import Kind
-from headstay.local.server.store import CompactedError, Entry, Store, StoreKey
+from headstay.local.server.store import CompactedError, Store, StoreKey
+from headstay.local.server.table import Entry
 from headstay.model.errors import StatusError
 from headstay.model.selectors import FieldRequirement, Selector, parse_field_selector, parse_label_selector
 
@@ -117,10 +118,10 @@ def list_page(store: Store, table: str, selection: Selection, *, limit: int, tok
     """One page; all of it where `limit` is 0. Raises 410 when the token's revision was compacted."""
     if token:
         revision, after = decode_token(token)
-        rows = _rows_at(store, table, selection.namespace, revision, after)
+        rows = _rows_at(store, table, selection, revision, after)
     else:
         revision = store.revision
-        rows = store.entries(table, selection.namespace)
+        rows = candidates(store, table, selection)
     items: list[tuple[StoreKey, Entry]] = []
     try:
         for key, entry in rows:
@@ -140,17 +141,33 @@ def _full_page(
     last = items[-1][0]
     remaining = None
     if first and not selection.is_filtered:
-        every = store.count(table) if not selection.namespace else sum(1 for _ in store.entries(table, last.namespace))
-        remaining = every - len(items)
+        remaining = store.count(table, selection.namespace) - len(items)
     return Listing(items, revision, encode_token(revision, f"{last.namespace}/{last.name}"), remaining)
 
 
-def _rows_at(store: Store, table: str, namespace: str, revision: int, after: str) -> Iterator[tuple[StoreKey, Entry]]:
+def candidates(store: Store, table: str, selection: Selection, after: str = "") -> Iterator[tuple[StoreKey, Entry]]:
+    """Current entries beyond `after`, in order: all that `selection` selects, and few others where labels say so.
+
+    A selector that asks for a value is answered from those who have it, so that a list of one cluster's Pods costs the
+    same however many Pods there are.
+    """
+    equalities = (wanted for wanted in selection.labels if wanted.operator == "In")
+    sizes = {wanted: store.count_labelled(table, wanted.key, wanted.values) for wanted in equalities}
+    rarest = min(sizes, key=sizes.__getitem__, default=None)
+    if rarest is None or sizes[rarest] >= store.count(table, selection.namespace):
+        return store.entries(table, selection.namespace, after)
+    rows = store.labelled(table, rarest.key, rarest.values)
+    return (row for row in rows if f"{row[0].namespace}/{row[0].name}" > after) if after else rows
+
+
+def _rows_at(
+    store: Store, table: str, selection: Selection, revision: int, after: str
+) -> Iterator[tuple[StoreKey, Entry]]:
     if store.revision == revision:
-        yield from store.entries(table, namespace, after)
+        yield from candidates(store, table, selection, after)
         return
     while True:
-        rows = store.list_at(table, namespace, revision, after=after, limit=_SCAN)
+        rows = store.list_at(table, selection.namespace, revision, after=after, limit=_SCAN)
         yield from rows
         if len(rows) < _SCAN:
             return

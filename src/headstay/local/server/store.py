@@ -13,12 +13,11 @@ One process, one thread writes. The current state is also held in memory, as the
 
 import sqlite3
 import weakref
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-Labels = Mapping[str, str]
+from headstay.local.server.table import Entry, Labels, Table
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
@@ -50,14 +49,6 @@ class StoreKey(NamedTuple):
         return cls(table, namespace, name)
 
 
-class Entry(NamedTuple):
-    """One version of an object. `value` already carries its revision, if the writer put it there."""
-
-    revision: int
-    value: bytes
-    labels: Labels
-
-
 class Change(NamedTuple):
     """`previous` is None for a create. When `deleted`, `entry` is the last state, at the deletion's revision."""
 
@@ -83,35 +74,13 @@ class CompactedError(Exception):
         self.floor = floor
 
 
-class _Table:
-    """The current entries of one table, and their keys in the log's own order."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self._order: list[str] | None = None
-
-    def set(self, path: str, entry: Entry) -> None:
-        if path not in self.entries:
-            self._order = None
-        self.entries[path] = entry
-
-    def remove(self, path: str) -> None:
-        del self.entries[path]
-        self._order = None
-
-    def order(self) -> list[str]:
-        if self._order is None:
-            self._order = sorted(self.entries)
-        return self._order
-
-
 class Store:
     """`labels_of` reads the labels of a stored value, so that selectors need not decode whole objects."""
 
     def __init__(self, database: Path | str, labels_of: Callable[[bytes], Labels]) -> None:
         self._labels_of = labels_of
         self._listeners: list[Callable[[Change], None]] = []
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, Table] = {}
         self._db = sqlite3.connect(
             str(database), isolation_level=None, timeout=30, cached_statements=64, check_same_thread=False
         )
@@ -135,22 +104,21 @@ class Store:
     def entries(self, table: str, namespace: str = "", after: str = "") -> Iterator[tuple[StoreKey, Entry]]:
         """Current entries in the log's order, of one namespace or of all; `after` is a "namespace/name"."""
         found = self._tables.get(table)
-        if found is None:
-            return
-        order = found.order()
-        start = bisect_left(order, f"{namespace}/") if namespace else 0
-        if after:
-            start = max(start, bisect_left(order, after + "\0"))
-        for path in order[start:]:
-            of_namespace, _, name = path.partition("/")
-            if namespace and of_namespace != namespace:
-                return
-            if entry := found.entries.get(path):
-                yield StoreKey(table, of_namespace, name), entry
+        return _read(table, found, found.paths(namespace, after)) if found else iter(())
 
-    def count(self, table: str) -> int:
+    def count_labelled(self, table: str, key: str, values: Iterable[str]) -> int:
+        """How many entries `labelled` would give."""
         found = self._tables.get(table)
-        return len(found.entries) if found else 0
+        return found.count_labelled(key, values) if found else 0
+
+    def labelled(self, table: str, key: str, values: Iterable[str]) -> Iterator[tuple[StoreKey, Entry]]:
+        """Current entries, in the log's order, that have one of `values` for the label `key`."""
+        found = self._tables.get(table)
+        return _read(table, found, found.labelled(key, values)) if found else iter(())
+
+    def count(self, table: str, namespace: str = "") -> int:
+        found = self._tables.get(table)
+        return found.count(namespace) if found else 0
 
     def tables(self) -> list[str]:
         return sorted(self._tables)
@@ -198,7 +166,7 @@ class Store:
         """Writes what `render` makes of the new revision. `expected` is the current revision, 0 for "none"."""
         previous = self._check_current(key, expected)
         entry = self._append(key, render, previous, deleted=False)
-        self._tables.setdefault(key.table, _Table()).set(f"{key.namespace}/{key.name}", entry)
+        self._tables.setdefault(key.table, Table()).set(f"{key.namespace}/{key.name}", entry)
         self._tell(Change(key, entry, previous, deleted=False))
         return entry
 
@@ -274,12 +242,21 @@ class Store:
 
     def _load(self) -> None:
         rows = self._db.execute(
-            "SELECT key, id, value FROM log WHERE deleted = 0 AND id IN (SELECT max(id) FROM log GROUP BY key)"
+            "SELECT key, id, value FROM log WHERE deleted = 0 AND id IN (SELECT max(id) FROM log GROUP BY key) "
+            "ORDER BY key"
         )
         for text, row_id, value in rows:
             key = StoreKey.parse(text)
-            table = self._tables.setdefault(key.table, _Table())
+            table = self._tables.setdefault(key.table, Table())
             table.set(f"{key.namespace}/{key.name}", self._entry(row_id, value))
 
     def _entry(self, revision: int, value: bytes) -> Entry:
         return Entry(revision, value, self._labels_of(value))
+
+
+def _read(name: str, table: Table, paths: Iterable[str]) -> Iterator[tuple[StoreKey, Entry]]:
+    """Each entry as it is when its turn comes; one that has gone by then is passed over."""
+    for path in paths:
+        if entry := table.entries.get(path):
+            namespace, _, key = path.partition("/")
+            yield StoreKey(name, namespace, key), entry

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from headstay.local.server import codec, errors
 from headstay.local.server.kinds import Served
-from headstay.local.server.listing import Selection
-from headstay.local.server.store import Change, CompactedError, Entry, Store
+from headstay.local.server.listing import Selection, candidates
+from headstay.local.server.store import Change, CompactedError, Store
+from headstay.local.server.table import Entry
 from headstay.local.server.versions import presenter
 from headstay.model.objects import Obj
 
@@ -127,7 +128,7 @@ class Watch:
             raise errors.too_new(self._start, store.revision)
         self._subscribed_at = store.revision
         self._initial = self._wants_initial_events()
-        self._snapshot = list(store.entries(table, selection.namespace)) if self._initial else []
+        self._snapshot = list(candidates(store, table, selection)) if self._initial else []
         self._subscription = broadcaster.subscribe(table, self._concerns, buffer)
 
     def close(self) -> None:

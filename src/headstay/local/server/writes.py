@@ -23,8 +23,9 @@ from headstay.local.server.managing import without_times
 from headstay.local.server.requests import Answer, Call, Target
 from headstay.local.server.scalepaths import validate_replicas
 from headstay.local.server.seams import Reader, Schemas, WriteContext
-from headstay.local.server.store import Entry, RevisionConflictError, Store, StoreKey
+from headstay.local.server.store import RevisionConflictError, Store, StoreKey
 from headstay.local.server.strategies.quota import admit_quota
+from headstay.local.server.table import Entry
 from headstay.local.server.versions import as_served, as_stored
 from headstay.model.errors import Cause, StatusError
 from headstay.model.objects import Obj
