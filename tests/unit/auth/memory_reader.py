@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+from tests.unit.scanning import Scanning
+
 from headstay.model.objects import Obj
 from headstay.model.resource import Resource
 
 
-class MemoryReader:
+class MemoryReader(Scanning):
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Obj] = {}
 

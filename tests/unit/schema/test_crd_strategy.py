@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.unit.scanning import Scanning
 from tests.unit.schema.widgets import DEFINITIONS, crd_for
 
 from headstay.local.seams import SYSTEM
@@ -20,7 +21,7 @@ STRATEGY = CustomResourceDefinitionStrategy(Structural(DEFINITIONS))
 AT = "spec.validation.openAPIV3Schema"
 
 
-class Stored:
+class Stored(Scanning):
     """The CRDs that are there already."""
 
     def __init__(self, *crds: Obj) -> None:

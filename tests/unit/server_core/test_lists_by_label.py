@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstay.local.server import codec
@@ -33,6 +33,7 @@ def written(writes: list[tuple[StoreKey, dict[str, str] | None]]) -> Store:
     return store
 
 
+@settings(deadline=None)
 @given(text=st.sampled_from(SELECTORS), writes=WRITES, namespace=st.sampled_from(["", "n", "n-m", "o", "none"]))
 def test_a_list_by_label_is_the_list_of_all_filtered(
     text: str, writes: list[tuple[StoreKey, dict[str, str] | None]], namespace: str
@@ -45,6 +46,7 @@ def test_a_list_by_label_is_the_list_of_all_filtered(
     store.close()
 
 
+@settings(deadline=None)
 @given(writes=WRITES, limit=st.integers(1, 3))
 def test_pages_of_a_list_by_label_together_are_the_list(
     writes: list[tuple[StoreKey, dict[str, str] | None]], limit: int

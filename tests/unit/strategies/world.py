@@ -7,6 +7,8 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
+from tests.unit.scanning import Scanning
+
 from headstay.local.seams import SYSTEM
 from headstay.local.server.seams import WriteContext
 from headstay.local.server.strategies import builtin_strategies
@@ -18,7 +20,7 @@ from headstay.model.resource import SERVICE_ACCOUNTS, Resource
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-class World:
+class World(Scanning):
     def __init__(self, network: str = "10.96.0.0/16") -> None:
         self.stored: dict[tuple[str, str, str], Obj] = {}
         self.strategies = builtin_strategies(IPv4Network(network))

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from headstay.local.seams import User
 from headstay.model.errors import Cause
-from headstay.model.objects import Obj
+from headstay.model.objects import Obj, ObjectKey
 from headstay.model.resource import Resource
 
 
@@ -94,12 +94,20 @@ class Schemas(Protocol):
         ...
 
 
+Facts = Callable[[Obj], Iterable[object]]
+"""What can be asked of a kind by `Reader.holders`: hashable values, read from one object alone."""
+
+
 class Reader(Protocol):
     """Read access to what is stored, for strategies and admission."""
 
     def get(self, resource: Resource, namespace: str, name: str) -> Obj | None: ...
 
     def list(self, resource: Resource, namespace: str = "") -> Iterable[Obj]: ...
+
+    def holders(self, resource: Resource, facts: Facts, fact: object) -> frozenset[ObjectKey]:
+        """Whose `facts` have `fact` in them. An index is kept for each function, so give one that lasts."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ IPv4 single stack: a Service that asks for IPv6 or requires two families is refu
 
 from ipaddress import IPv4Network, ip_address
 
-from headstay.local.server.seams import WriteContext
+from headstay.local.server.seams import Facts, WriteContext
 from headstay.local.server.strategies import allocation, causes
 from headstay.local.server.strategies.base import Base, put
 from headstay.local.server.strategies.servicevalidation import validate_service, validate_service_update
 from headstay.model.errors import Cause, StatusError
-from headstay.model.objects import Obj
+from headstay.model.objects import Obj, ObjectKey
 from headstay.model.resource import SERVICES
 
 EXTERNAL = {"NodePort", "LoadBalancer"}
@@ -76,24 +76,19 @@ class Services(Base):
     def _allocate(self, new: Obj, context: WriteContext, *, address: bool) -> None:
         """Address and ports for a Service that has none yet; its own ones are not in its way."""
         spec, meta = new["spec"], new["metadata"]
-        own = (meta.get("namespace"), meta.get("name"))
-        others = [
-            service
-            for service in context.reader.list(SERVICES)
-            if (service["metadata"].get("namespace"), service["metadata"].get("name")) != own
-        ]
-        seed = f"{meta.get('uid', '')}/{own[0]}/{own[1]}"
+        own = ObjectKey(meta.get("namespace") or "", meta.get("name") or "")
+        seed = f"{meta.get('uid', '')}/{own.namespace}/{own.name}"
         if address and spec["type"] != "ExternalName":
-            self._allocate_address(new, allocation.used_addresses(others), seed)
+            self._allocate_address(new, _taken_by_others(context, allocation.addresses_of, own), seed)
         if spec["type"] in EXTERNAL and (spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)):
-            _allocate_node_ports(new, allocation.used_node_ports(others), seed)
+            _allocate_node_ports(new, _taken_by_others(context, allocation.node_ports_of, own), seed)
 
-    def _allocate_address(self, service: Obj, used: set[str], seed: str) -> None:
+    def _allocate_address(self, service: Obj, taken: allocation.Taken, seed: str) -> None:
         spec = service["spec"]
         _refuse_ipv6(service)
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or []), "")
         if not wanted:
-            wanted = allocation.free_address(self._network, used, seed)
+            wanted = allocation.free_address(self._network, taken, seed)
             if wanted is None:
                 raise _internal("failed to allocate a serviceIP: range is full")
         elif wanted != "None":
@@ -106,11 +101,15 @@ class Services(Base):
                     f"The range of valid IPs is {self._network}"
                 )
                 raise _invalid(service, causes.invalid("spec.clusterIPs", [wanted], detail))
-            if wanted in used:
+            if taken(wanted):
                 detail = f"failed to allocate IP {wanted}: provided IP is already allocated"
                 raise _invalid(service, causes.invalid("spec.clusterIPs", [wanted], detail))
         spec["clusterIP"] = wanted
         put(spec, clusterIPs=[wanted], ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+
+
+def _taken_by_others(context: WriteContext, facts: Facts, own: ObjectKey) -> allocation.Taken:
+    return lambda fact: bool(context.reader.holders(SERVICES, facts, fact) - {own})
 
 
 def _is_address(text: str) -> bool:
@@ -132,28 +131,32 @@ def _refuse_ipv6(service: Obj) -> None:
         raise _invalid(service, causes.invalid("spec.ipFamilyPolicy", "RequireDualStack", detail))
 
 
-def _allocate_node_ports(service: Obj, used: set[tuple[int, str]], seed: str) -> None:
-    own: set[tuple[int, str]] = set()
+def _allocate_node_ports(service: Obj, taken: allocation.Taken, seed: str) -> None:
+    own: set[object] = set()
     numbers: dict[int, int] = {}
+
+    def held(fact: object) -> bool:
+        return fact in own or taken(fact)
+
     for at, port in enumerate(service["spec"].get("ports") or []):
         protocol = port.get("protocol") or "TCP"
         wanted = port.get("nodePort")
         # The same port over TCP and UDP (DNS) gets one node port for both.
-        if not wanted and port.get("port") in numbers and (numbers[port["port"]], protocol) not in used | own:
+        if not wanted and port.get("port") in numbers and not held((numbers[port["port"]], protocol)):
             wanted = port["nodePort"] = numbers[port["port"]]
         if not wanted:
-            wanted = allocation.free_node_port({number for number, _ in used | own}, f"{seed}/{at}")
+            wanted = allocation.free_node_port(held, f"{seed}/{at}")
             if wanted is None:
                 raise _internal("failed to allocate a nodePort: range is full")
             port["nodePort"] = wanted
         elif wanted not in allocation.NODE_PORTS:
             detail = "provided port is not in the valid range. The range of valid ports is 30000-32767"
             raise _invalid(service, causes.invalid(f"spec.ports[{at}].nodePort", wanted, detail))
-        elif (wanted, protocol) in used:
+        elif taken((wanted, protocol)):
             raise _invalid(
                 service, causes.invalid(f"spec.ports[{at}].nodePort", wanted, "provided port is already allocated")
             )
-        own.add((wanted, protocol))
+        own.update((wanted, (wanted, protocol)))
         numbers[port.get("port") or 0] = wanted
 
 
