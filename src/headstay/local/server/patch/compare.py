@@ -1,11 +1,12 @@
 """What changed between two states of an object, as sets of fields: who writes the change owns these."""
 
 from collections import defaultdict
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
 
 from headstay.local.server import codec
 from headstay.local.server.patch import fieldset
-from headstay.local.server.patch.fieldset import FieldSet, Path
+from headstay.local.server.patch.fieldset import EMPTY, FieldSet
 from headstay.local.server.patch.typed import MISSING, Shape, child_schema, elements, is_empty, shape
 from headstay.local.server.seams import Schema
 
@@ -25,81 +26,104 @@ class Comparison(NamedTuple):
         return self.added.union(self.modified)
 
 
+NOTHING = Comparison(EMPTY, EMPTY, EMPTY)
+
+_Own = Literal["", "added", "modified", "removed", "added and removed"]
+"""What became of the path itself, apart from what is below it."""
+
+
 def compare(schema: Schema | None, old: Any, new: Any) -> Comparison:
-    walk = _Walk()
-    walk.compare(schema, old, new, ())
-    return Comparison(FieldSet.of(walk.added), FieldSet.of(walk.modified), FieldSet.of(walk.removed))
+    return _compare(schema, old, new, 0)[1]
 
 
-class _Walk:
-    def __init__(self) -> None:
-        self.added: list[Path] = []
-        self.modified: list[Path] = []
-        self.removed: list[Path] = []
+def _compare(schema: Schema | None, old: Any, new: Any, depth: int) -> tuple[_Own, Comparison]:
+    """What became of a value, and of everything below it. The two are apart since the whole object has no path."""
+    if old is new or (depth == 1 and _written_alike(old, new)):
+        return "", NOTHING
+    if old is MISSING:
+        return "added", Comparison(_everything(schema, new), EMPTY, EMPTY)
+    if new is MISSING:
+        return "removed", Comparison(EMPTY, EMPTY, _everything(schema, old))
+    before, after = _own_shape(schema, old), _own_shape(schema, new)
+    if before and after and before != after:
+        return _own(old, new), Comparison(_everything(schema, new), EMPTY, _everything(schema, old))
+    how = after or before or "leaf"
+    if how == "leaf" or (is_empty(old) and is_empty(new)):
+        return _own(old, new), NOTHING
+    if how == "map":
+        return "", _collected(_map_parts(schema, old, new, depth))
+    return "", _collected(_list_parts(schema, old, new, depth)) if schema is not None else NOTHING
 
-    def compare(self, schema: Schema | None, old: Any, new: Any, path: Path) -> None:
-        if old is new or (len(path) == 1 and _written_alike(old, new)):
-            return
-        before, after = _own_shape(schema, old), _own_shape(schema, new)
-        if before and after and before != after:
-            self._parts(schema, old, MISSING, path, before)
-            self._parts(schema, MISSING, new, path, after)
-            self._leaf(old, new, path)
-            return
-        how = after or before or "leaf"
-        if how == "leaf" or (is_empty(old) and is_empty(new)):
-            self._leaf(old, new, path)
-            return
-        self._parts(schema, old, new, path, how)
-        if old is MISSING:
-            self.added.append(path)
-        elif new is MISSING:
-            self.removed.append(path)
 
-    def _leaf(self, old: Any, new: Any, path: Path) -> None:
-        if old is MISSING:
-            self.added.append(path)
-        elif new is MISSING:
-            self.removed.append(path)
-        elif not same(old, new):
-            self.modified.append(path)
+def _own(old: Any, new: Any) -> _Own:
+    return "" if same(old, new) else "modified"
 
-    def _parts(self, schema: Schema | None, old: Any, new: Any, path: Path, how: Shape) -> None:
-        if how == "map":
-            self._map(schema, old, new, path)
-        elif how == "list" and schema is not None:
-            self._list(schema, old, new, path)
 
-    def _map(self, schema: Schema | None, old: Any, new: Any, path: Path) -> None:
-        before = old if isinstance(old, dict) else {}
-        after = new if isinstance(new, dict) else {}
-        for name in before.keys() | after.keys():
-            inner = (*path, fieldset.field(name))
-            self.compare(child_schema(schema, name), before.get(name, MISSING), after.get(name, MISSING), inner)
+_Part = tuple[str, _Own, Comparison]
 
-    def _list(self, schema: Schema, old: Any, new: Any, path: Path) -> None:
-        before, after = _by_element(schema, old), _by_element(schema, new)
-        for element in before.keys() | after.keys():
-            left, right = before.get(element, []), after.get(element, [])
-            inner = (*path, element)
-            if len(left) <= 1 and len(right) <= 1:
-                self.compare(schema.items, left[0] if left else MISSING, right[0] if right else MISSING, inner)
-            else:
-                self._duplicates(schema, left, right, inner)
 
-    def _duplicates(self, schema: Schema, left: list[Any], right: list[Any], path: Path) -> None:
-        """The same key more than once, which old data may have: such a group is one value."""
-        if len(left) > 1 and len(right) > 1:
-            if not same(left, right):
-                self.modified.append(path)
-        elif len(left) > 1:
-            if right:
-                self.compare(schema.items, MISSING, right[0], path)
-            self.removed.append(path)
+def _map_parts(schema: Schema | None, old: Any, new: Any, depth: int) -> Iterator[_Part]:
+    before = old if isinstance(old, dict) else {}
+    after = new if isinstance(new, dict) else {}
+    for name in before.keys() | after.keys():
+        left, right = before.get(name, MISSING), after.get(name, MISSING)
+        yield fieldset.field(name), *_compare(child_schema(schema, name), left, right, depth + 1)
+
+
+def _list_parts(schema: Schema, old: Any, new: Any, depth: int) -> Iterator[_Part]:
+    before, after = _by_element(schema, old), _by_element(schema, new)
+    for element in before.keys() | after.keys():
+        left, right = before.get(element, []), after.get(element, [])
+        if len(left) <= 1 and len(right) <= 1:
+            pair = left[0] if left else MISSING, right[0] if right else MISSING
+            yield element, *_compare(schema.items, *pair, depth + 1)
         else:
-            if left:
-                self.compare(schema.items, left[0], MISSING, path)
-            self.added.append(path)
+            yield element, *_duplicates(schema, left, right)
+
+
+def _duplicates(schema: Schema, left: list[Any], right: list[Any]) -> tuple[_Own, Comparison]:
+    """The same key more than once, which old data may have: such a group is one value."""
+    if len(left) > 1 and len(right) > 1:
+        return _own(left, right), NOTHING
+    if len(left) > 1:
+        if not right:
+            return "removed", NOTHING
+        return "added and removed", Comparison(_everything(schema.items, right[0]), EMPTY, EMPTY)
+    if not left:
+        return "added", NOTHING
+    return "added and removed", Comparison(EMPTY, EMPTY, _everything(schema.items, left[0]))
+
+
+def _collected(parts: Iterable[_Part]) -> Comparison:
+    members: dict[str, list[str]] = {"added": [], "modified": [], "removed": []}
+    children: list[dict[str, FieldSet]] = [{}, {}, {}]
+    changed = False
+    for element, own, below in parts:
+        if own:
+            changed = True
+            for kind in own.split(" and "):
+                members[kind].append(element)
+        if below is not NOTHING:
+            changed = True
+            for found, tree in zip(children, below, strict=True):
+                if tree:
+                    found[element] = tree
+    return Comparison(*map(FieldSet, members.values(), children)) if changed else NOTHING
+
+
+def _everything(schema: Schema | None, value: Any) -> FieldSet:
+    """Every path below `value`, which has come or gone as a whole."""
+    match _own_shape(schema, value):
+        case "map":
+            parts = [(fieldset.field(name), child_schema(schema, name), item) for name, item in value.items()]
+        case "list" if schema is not None:
+            # Of a key that stands there more than once nothing below is told apart.
+            groups = _by_element(schema, value).items()
+            parts = [(element, schema.items, group[0] if len(group) == 1 else None) for element, group in groups]
+        case _:
+            return EMPTY
+    below = ((element, _everything(inner, item)) for element, inner, item in parts if item)
+    return FieldSet((element for element, _, _ in parts), {element: tree for element, tree in below if tree})
 
 
 def _written_alike(old: Any, new: Any) -> bool:

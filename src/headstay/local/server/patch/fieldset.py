@@ -31,11 +31,12 @@ def _compact(item: Any) -> str:
 
 
 class FieldSet:
-    __slots__ = ("children", "members")
+    __slots__ = ("_written", "children", "members")
 
     def __init__(self, members: Iterable[str] = (), children: dict[str, "FieldSet"] | None = None) -> None:
         self.members = frozenset(members)
         self.children = {element: child for element, child in (children or {}).items() if child}
+        self._written: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> "FieldSet":
@@ -96,13 +97,14 @@ class FieldSet:
         )
 
     def difference(self, other: "FieldSet") -> "FieldSet":
-        """Path by path: a parent in `other` does not take its children away."""
+        """Path by path: a parent in `other` does not take its children away. `self` where nothing is taken."""
         if not other:
             return self
-        return FieldSet(
-            self.members - other.members,
-            {element: child.difference(other.child(element)) for element, child in self.children.items()},
-        )
+        members = self.members - other.members
+        children = {element: child.difference(other.child(element)) for element, child in self.children.items()}
+        if len(members) == len(self.members) and all(children[at] is child for at, child in self.children.items()):
+            return self
+        return FieldSet(members, children)
 
     def without(self, other: "FieldSet") -> "FieldSet":
         """Recursive difference: a path in `other` takes everything below it away, too."""
@@ -118,13 +120,17 @@ class FieldSet:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The `fieldsV1` document."""
+        """The `fieldsV1` document. Made once and shared: to be encoded, not to be changed."""
+        if self._written is None:
+            self._written = self._to_json()
+        return self._written
+
+    def _to_json(self) -> dict[str, Any]:
         written: dict[str, Any] = {}
         for element in sorted(self.members | self.children.keys(), key=_order):
-            inner = self.child(element).to_json()
-            if inner and element in self.members:
-                inner = {".": {}} | inner
-            written[element] = inner
+            child = self.children.get(element)
+            inner = child.to_json() if child is not None else {}
+            written[element] = {".": {}} | inner if inner and element in self.members else inner
         return written
 
     @classmethod

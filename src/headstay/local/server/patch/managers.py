@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from headstay.local.server import codec
 from headstay.local.server.patch.fieldset import EMPTY, FieldSet
 from headstay.model import timestamps
 from headstay.model.objects import Obj
@@ -49,9 +51,15 @@ def decode(entries: Any) -> Managers:
         who = identity(
             entry.get("manager") or "", entry["operation"], entry["apiVersion"], entry.get("subresource") or ""
         )
-        fields = FieldSet.from_json(entry.get("fieldsV1") or {})
+        fields = _fields(codec.encode(entry.get("fieldsV1") or {}))
         found[who] = Entry(entry["apiVersion"], fields, entry.get("time") or "")
     return found
+
+
+@lru_cache(maxsize=512)
+def _fields(document: bytes) -> FieldSet:
+    """Objects made by one writer in one way have the same fields, and every write reads them again."""
+    return FieldSet.from_json(codec.decode(document))
 
 
 def encode(managers: Managers) -> list[Obj]:
@@ -63,6 +71,7 @@ def _rank(who: Identity, entry: Entry) -> tuple[Any, ...]:
     return who.operation, _seconds(entry.time), who.name, entry.api_version, who.subresource
 
 
+@lru_cache(maxsize=512)
 def _seconds(time: str) -> datetime:
     return timestamps.parse(time).replace(microsecond=0) if time else _EPOCH
 
@@ -87,6 +96,8 @@ def store(obj: Obj, managers: Managers) -> None:
 
 def capped(managers: Managers) -> Managers:
     """At most ten updaters: the oldest of each version are put together as `ancient-changes`."""
+    if len(managers) <= MAX_UPDATE_MANAGERS:
+        return managers
     updaters = sorted(
         (who for who in managers if who.operation == "Update"), key=lambda who: (_seconds(managers[who].time), who)
     )
