@@ -10,7 +10,7 @@
 Unknown input is refused by name; nothing is half-done.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
@@ -83,8 +83,11 @@ class Schemas(Protocol):
         """Paths in `obj` that the schema does not know, as kubectl prints them: `spec.contaniers`."""
         ...
 
-    def prune(self, schema: Schema, obj: Obj) -> None:
-        """Drops unknown fields. Raises StatusError (BadRequest) where Kubernetes could not decode the document."""
+    def prune(self, schema: Schema, obj: Obj, settled: Collection[str] = ()) -> None:
+        """Drops unknown fields. Raises StatusError (BadRequest) where Kubernetes could not decode the document.
+
+        `settled` are top-level fields that are as they are stored: they were decoded when they got there.
+        """
         ...
 
     def default(self, schema: Schema, obj: Obj) -> None: ...

@@ -176,7 +176,7 @@ class Writer:
         served, subresource, old = target.served, target.subresource, current.obj
         resource = target.resource
         new = codec.copied(document)
-        warnings = decoding.check(self._schemas, served, new, call, patch=patch)
+        warnings = decoding.check(self._schemas, served, new, call, old=old, patch=patch)
         _check_identity(target, current, new, unconditional=unconditional)
         new = _only_written_part(served, new, old, subresource)
         _keep_system_fields(new, old)

@@ -6,6 +6,7 @@ map; quantities, times and base64 come out in their canonical form. Unknown fiel
 """
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,11 +31,13 @@ class DecodeError(ValueError):
     """The document is not of its kind; the text is what Go's decoder would say."""
 
 
-def decode(node: Node, obj: Any, path: str = "") -> None:
-    """Checks and tidies an object of a native type, in place."""
+def decode(node: Node, obj: Any, path: str = "", settled: Collection[str] = ()) -> None:
+    """Checks and tidies an object of a native type, in place. Fields that are `settled` are taken as they are."""
     if not isinstance(obj, dict):
         raise _unmarshal(obj, _go_type(node), path, node)
+    kept = {name: obj.pop(name) for name in settled}
     _struct(node, obj, path)
+    obj |= kept
 
 
 def decode_metadata(node: Node, obj: Any, path: str = "") -> None:
@@ -55,15 +58,17 @@ def decode_metadata(node: Node, obj: Any, path: str = "") -> None:
 
 
 def _struct(node: Node, obj: Obj, path: str) -> None:
-    for name in list(obj):
+    dropped: list[str] = []
+    for name, value in obj.items():
         known = node.properties.get(name)
-        value = obj[name]
         if known is None or value is None:
-            del obj[name]
-        else:
-            obj[name] = _value(known, value, child(path, name), node)
-            if name not in node.required and _is_omitted(known, obj[name]):
-                del obj[name]
+            dropped.append(name)
+        elif type(value) is not str or known.type != "string" or known.format:  # else it is what it should be
+            obj[name] = found = _value(known, value, child(path, name), node)
+            if name not in node.required and _is_omitted(known, found):
+                dropped.append(name)
+    for name in dropped:
+        del obj[name]
 
 
 def _is_omitted(node: Node, value: Any) -> bool:

@@ -4,6 +4,8 @@ Every document goes the same way: `unknown_fields` (to warn or refuse), `prune` 
 types), `default`, `validate`.
 """
 
+from collections.abc import Collection
+
 from headstay.local.server.schema import defaults, prune, validate
 from headstay.local.server.schema.builtin import Definitions
 from headstay.local.server.schema.decode import DecodeError, decode, decode_metadata
@@ -45,12 +47,12 @@ class KindSchemas:
     def unknown_fields(self, schema: Schema, obj: Obj) -> list[str]:
         return prune.unknown_fields(_node(schema), obj)
 
-    def prune(self, schema: Schema, obj: Obj) -> None:
+    def prune(self, schema: Schema, obj: Obj, settled: Collection[str] = ()) -> None:
         """Raises StatusError (BadRequest) where Kubernetes could not decode the document."""
         node = _node(schema)
         try:
             if node.native:
-                decode(node, obj)
+                decode(node, obj, settled=settled)
             else:
                 prune.prune(node, obj)
                 decode_metadata(node, obj)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from headstay.local.server import codec
 from headstay.local.server.schema import fields
 from headstay.local.server.schema.fields import child
 from headstay.local.server.schema.formats import FORMATS
@@ -28,7 +29,9 @@ ABSENT: Any = object()
 def validate(node: Node, obj: Obj, old: Obj | None) -> list[Cause]:
     causes: list[Cause] = []
     if node.native:
-        _native_required(node, {key: value for key, value in obj.items() if key not in _ELSEWHERE}, "", causes)
+        _native_missing(node, obj, "", causes)
+        judged = obj.keys() - _ELSEWHERE - set(codec.unchanged(obj, old) if old else ())
+        _native_required_below(node, {key: value for key, value in obj.items() if key in judged}, "", causes)
     else:
         judge(node, obj, ABSENT if old is None else old, "", causes)
     return causes
@@ -209,14 +212,22 @@ def _combination(combination: Combination, value: Any, path: str, causes: list[C
 
 
 def _native_required(node: Node, value: Any, path: str, causes: list[Cause]) -> None:
-    """Required fields of Kubernetes' own types; empty strings and lists are none, as Go cannot tell."""
+    """Required fields of Kubernetes' own types, at this place and below it."""
     if isinstance(value, dict):
-        causes.extend(fields.required(child(path, name)) for name in node.required if value.get(name) in (None, "", []))
-        for name, item in value.items():
-            known = node.properties.get(name) or node.additional
-            if known is not None and isinstance(item, dict | list):
-                _native_required(known, item, child(path, name), causes)
+        _native_missing(node, value, path, causes)
+        _native_required_below(node, value, path, causes)
     elif isinstance(value, list) and node.items is not None:
         for index, item in enumerate(value):
             if isinstance(item, dict | list):
                 _native_required(node.items, item, f"{path}[{index}]", causes)
+
+
+def _native_missing(node: Node, value: Obj, path: str, causes: list[Cause]) -> None:
+    """Empty strings and lists are none, as Go cannot tell."""
+    causes += [fields.required(child(path, name)) for name in node.required if value.get(name) in (None, "", [])]
+
+
+def _native_required_below(node: Node, value: Obj, path: str, causes: list[Cause]) -> None:
+    for name, item in value.items():
+        if isinstance(item, dict | list) and (known := node.properties.get(name) or node.additional) is not None:
+            _native_required(known, item, child(path, name), causes)
