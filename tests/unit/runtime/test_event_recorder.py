@@ -166,6 +166,17 @@ async def test_recording_never_waits_and_a_full_queue_drops(caplog: pytest.LogCa
     assert caplog.text.count("an event is dropped") == 3
 
 
+async def test_what_a_thousand_clusters_say_at_once_is_written_though_less_of_it_is_remembered() -> None:
+    server = Server()
+    async with recording(server, Bounds(remembered=100)) as recorder:
+        for number in range(1000):
+            about = CLUSTER._replace(name=f"c{number}", uid=f"u{number}")
+            for said in range(11):
+                recorder.event(about, "Normal", "CreatedWorkerPod", "Create", f"Created worker Pod {said}")
+        assert await recorder.flush(60)
+    assert len(server.events) == 11000
+
+
 async def test_flush_waits_until_everything_is_written_or_says_that_it_is_not() -> None:
     server = Server()
     async with recording(server) as recorder:
