@@ -43,7 +43,11 @@ def copied(obj: Obj) -> Obj:
 
 def unchanged(new: Obj, old: Obj) -> list[str]:
     """The top-level fields that are the same in both: most writes leave most alone, and bytes tell that fast."""
-    return [name for name, value in new.items() if name in old and encode(value) == encode(old[name])]
+    return [
+        name
+        for name, value in new.items()
+        if name in old and (value is old[name] or encode(value) == encode(old[name]))
+    ]
 
 
 def decode_object(data: bytes) -> Obj:

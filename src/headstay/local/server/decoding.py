@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from headstay.local.server import codec, errors
+from headstay.local.server import errors
 from headstay.local.server.kinds import Served
-from headstay.local.server.requests import Call
+from headstay.local.server.requests import Call, Patched
 from headstay.local.server.seams import Schemas
 from headstay.model.errors import StatusError
 from headstay.model.objects import Obj
@@ -22,13 +22,11 @@ def metadata_of(obj: Obj) -> Obj:
     return found
 
 
-def check(
-    schemas: Schemas, served: Served, obj: Any, call: Call, *, old: Obj | None = None, patch: str = ""
-) -> tuple[str, ...]:
+def check(schemas: Schemas, served: Served, obj: Any, call: Call, *, patched: Patched | None = None) -> tuple[str, ...]:
     """Checks apiVersion and kind, prunes and defaults `obj` in place; says what to warn of.
 
-    Unknown fields are refused, warned of or dropped in silence, as `call.field_validation` says. `old` is the stored
-    object that `obj` is to replace, `patch` the text of the patch that it came out of, where there is one.
+    Unknown fields are refused, warned of or dropped in silence, as `call.field_validation` says. `patched` tells of
+    the patch that `obj` came out of, if it did.
     """
     resource = served.kind.resource
     if not isinstance(obj, dict):
@@ -42,9 +40,9 @@ def check(
         problems = [f'unknown field "{path}"' for path in unknown]
         if call.field_validation == "Strict":
             problem = f"strict decoding error: {', '.join(problems)}"
-            raise errors.invalid_patch(patch, problem) if patch else _cannot_be_handled(resource, problem)
+            raise errors.invalid_patch(patched.text(), problem) if patched else _cannot_be_handled(resource, problem)
         warnings = tuple(problems)
-    schemas.prune(schema, obj, codec.unchanged(obj, old) if old else ())
+    schemas.prune(schema, obj, patched.untouched if patched else ())
     schemas.default(schema, obj)
     return warnings
 

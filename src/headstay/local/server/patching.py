@@ -10,7 +10,7 @@ from headstay.local.server.patch.json import json_patch
 from headstay.local.server.patch.merge import merge_patch
 from headstay.local.server.patch.strategic import strategic_merge_patch
 from headstay.local.server.patch.wording import BUILTIN_PATCHES, CUSTOM_RESOURCE_PATCHES, go_value
-from headstay.local.server.requests import Target
+from headstay.local.server.requests import Patched, Target
 from headstay.local.server.seams import Schema, Schemas
 from headstay.model.objects import Obj
 
@@ -52,8 +52,14 @@ def patched(schema: Schema | None, live: Obj, patch: Patch) -> Obj:
     return strategic_merge_patch(schema, live, patch.body)
 
 
-def patch_text(patch: Patch, new: Obj) -> str:
-    """The patch as the real server quotes it: a strategic one as Go prints it, else the object it made."""
+def facts_of(patch: Patch, new: Obj) -> Patched:
+    """Of `new`, which the patch has made. A merge patch leaves alone what it does not name; of others we do not say."""
+    untouched = frozenset(new.keys() - patch.body.keys()) if patch.type == "merge" else frozenset()
+    return Patched(lambda: _text(patch, new), untouched)
+
+
+def _text(patch: Patch, new: Obj) -> str:
+    """As the real server quotes it: a strategic one as Go prints it, else the object it made."""
     if patch.type == "strategic":
         return go_value(patch.body)
     return codec.encode(new).decode()

@@ -1,5 +1,6 @@
 """What a caller may say about a request, beside the object itself, and what it gets back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -54,6 +55,15 @@ class DeleteOptions:
         if grace is not None and not isinstance(grace, int):
             raise errors.bad_request("gracePeriodSeconds must be a number")
         return cls(preconditions.get("uid") or "", preconditions.get("resourceVersion") or "", propagation, grace)
+
+
+class Patched(NamedTuple):
+    """What is known of a document that a patch has made: nobody else holds it."""
+
+    text: Callable[[], str]
+    """The patch as refusals quote it."""
+    untouched: frozenset[str]
+    """Top-level fields that are as they are stored, as far as that is known."""
 
 
 class Target(NamedTuple):

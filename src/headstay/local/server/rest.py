@@ -17,7 +17,7 @@ from headstay.local.server.deletion import decide_deletion
 from headstay.local.server.kinds import Kinds, Served
 from headstay.local.server.listing import encode_token, list_page, select
 from headstay.local.server.patch.apply import server_side_apply
-from headstay.local.server.patching import Patch, applied_document, check_patch_type, patch_text, patched
+from headstay.local.server.patching import Patch, applied_document, check_patch_type, facts_of, patched
 from headstay.local.server.reader import StoreReader
 from headstay.local.server.requests import Answer, Call, DeleteOptions, ListAnswer, Target
 from headstay.local.server.seams import Schemas
@@ -133,7 +133,7 @@ class Api:
         resource = target.resource
         schema = self.schemas.of(resource.group, resource.version, resource.kind)
         new = patched(schema, current.obj, patch)
-        return self.writer.update(target, current, new, call, patch=patch_text(patch, new))
+        return self.writer.update(target, current, new, call, patched=facts_of(patch, new))
 
     def _apply(self, target: Target, patch: Patch, call: Call) -> Answer:
         wanted = applied_document(self.schemas, target, patch.body)

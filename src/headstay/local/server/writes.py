@@ -20,7 +20,7 @@ from headstay.local.server.admission.matching import Request
 from headstay.local.server.builtin import GENERATION_COUNTED
 from headstay.local.server.kinds import Served
 from headstay.local.server.managing import without_times
-from headstay.local.server.requests import Answer, Call, Target
+from headstay.local.server.requests import Answer, Call, Patched, Target
 from headstay.local.server.scalepaths import validate_replicas
 from headstay.local.server.seams import Reader, Schemas, WriteContext
 from headstay.local.server.store import RevisionConflictError, Store, StoreKey
@@ -170,13 +170,13 @@ class Writer:
         *,
         is_apply: bool = False,
         unconditional: bool = True,
-        patch: str = "",
+        patched: Patched | None = None,
     ) -> Answer:
         """Replaces the part of the object that the target names. `document` is complete, not a patch."""
         served, subresource, old = target.served, target.subresource, current.obj
         resource = target.resource
-        new = codec.copied(document)
-        warnings = decoding.check(self._schemas, served, new, call, old=old, patch=patch)
+        new = document if patched else codec.copied(document)
+        warnings = decoding.check(self._schemas, served, new, call, patched=patched)
         _check_identity(target, current, new, unconditional=unconditional)
         new = _only_written_part(served, new, old, subresource)
         _keep_system_fields(new, old)
@@ -335,7 +335,8 @@ def _uid_mismatch(resource: Resource, name: str, wanted: str, found: str) -> Sta
 def _only_written_part(served: Served, new: Obj, old: Obj, subresource: str) -> Obj:
     """`new` with everything that this request cannot write taken from `old`."""
     if subresource == "status":
-        kept = codec.copied(old)
+        # What is not copied here stays the same object: whoever compares the two states sees that at once.
+        kept = old | {"metadata": codec.copied(old["metadata"])}
         kept.pop("status", None)
         if "status" in new:
             kept["status"] = new["status"]

@@ -1,11 +1,11 @@
 """JSON patch, RFC 6902, by the jsonpatch library; its errors become the API's."""
 
-from copy import deepcopy
 from typing import Any
 
 from jsonpatch import InvalidJsonPatch, JsonPatch, JsonPatchException
 from jsonpointer import JsonPointerException
 
+from headstay.local.server import codec
 from headstay.local.server.patch.wording import bad_request, go_kind, not_applicable
 from headstay.model.errors import StatusError
 from headstay.model.objects import Obj
@@ -27,7 +27,7 @@ def json_patch(live: Obj, operations: list[Any]) -> Obj:
             f"got {len(operations)}",
         )
     try:
-        patched = JsonPatch(operations).apply(deepcopy(live), in_place=True)
+        patched = JsonPatch(operations).apply(codec.copied(live), in_place=True)
     except (InvalidJsonPatch, JsonPatchException, JsonPointerException, TypeError) as error:
         # TypeError: the library indexes into whatever it finds at a path, a number included.
         raise not_applicable() from error

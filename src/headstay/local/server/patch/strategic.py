@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
+from headstay.local.server import codec
 from headstay.local.server.patch.wording import bad_request, broken, go_value, not_applicable, require_object
 from headstay.local.server.seams import Schema
 from headstay.model.objects import Obj
@@ -22,7 +23,7 @@ _DIRECTIVES = (PATCH, RETAIN_KEYS, DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER
 
 def strategic_merge_patch(schema: Schema, live: Obj, patch: Obj) -> Obj:
     require_object(patch)
-    return _merge_map(schema, deepcopy(live), deepcopy(patch))
+    return _merge_map(schema, codec.copied(live), codec.copied(patch))
 
 
 def _merge_map(schema: Schema | None, live: Obj, patch: Obj) -> Obj:
