@@ -1,7 +1,7 @@
 """Simulated nodes in a process of their own: every Pod is bound, Ready after a second, gone half a second after it
 is told to stop; Pods of Jobs succeed. Ends on SIGTERM.
 
-    python -m bench.scale_nodes KUBECONFIG
+    python -m bench.scale.nodes KUBECONFIG
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Many clusters at once: what they cost the API in writes. Counts, not times: those are measured by bench/scale.py."""
+"""Many clusters at once: what they cost the API in writes. Counts, not times: those are measured by bench/scale."""
 
 from tests.sim import virtual_time
 from tests.sim.world import seeded, world
