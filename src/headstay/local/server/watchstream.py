@@ -1,7 +1,8 @@
 """A watch on the wire: one JSON line for each event, as they come.
 
-A batch is one write. A reader that does not read is bounded twice: what it is behind by the subscription's buffer
-(410), how long a single write may wait by the watch's own time.
+A batch is one write, and after it the next one is given a moment to grow: of a burst, only the first event goes alone.
+A reader that does not read is bounded twice: what it is behind by the subscription's buffer (410), how long a single
+write may wait by the watch's own time.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ from aiohttp import web
 
 from headstay.local.server import codec
 from headstay.local.server.shapes import Shaper
-from headstay.local.server.watch import Watch
+from headstay.local.server.watch import BATCH, Watch
 from headstay.model.errors import StatusError
 
 _GRACE = 30.0
+_LINGER = 0.005
+"""Seconds from one write to the next: as long as it takes to answer a handful of requests, each with its event."""
 
 
 async def stream_watch(
@@ -32,6 +35,7 @@ async def stream_watch(
                     async for batch in batches:
                         if batch:
                             await response.write(b"".join(map(encode, batch)))
+                            await asyncio.sleep(0 if len(batch) == BATCH else _LINGER)
             except StatusError as error:
                 await response.write(b'{"type":"ERROR","object":%b}\n' % codec.encode(error.to_status()))
             await response.write_eof()
