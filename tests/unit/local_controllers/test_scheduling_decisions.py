@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from headstay.local.controllers.scheduling import Fits, Unfit, requests
+from headstay.local.controllers.ledger import Ledger, requests
+from headstay.local.controllers.scheduling import Fits, Unfit
 from headstay.local.controllers.scheduling import place as place_in
-from headstay.local.controllers.schedulingviews import SchedulingNode, SchedulingPod, Snapshot
+from headstay.local.controllers.schedulingviews import SchedulingNode, SchedulingPod
+from headstay.local.controllers.snapshot import Snapshot
 from headstay.model.objects import ObjectKey
 
 GI = 2**30
@@ -35,7 +37,7 @@ def pod(name: str = "p", *, on: str = "", phase: str = "Pending", cpu: str = "",
 
 
 def place(pod: SchedulingPod, nodes: list[SchedulingNode], others: list[SchedulingPod], **more: Any) -> Fits | Unfit:
-    return place_in(pod, Snapshot(nodes, others, **more))
+    return place_in(pod, Snapshot(nodes, Ledger(others), **more))
 
 
 def test_a_pod_that_fits_gets_the_node() -> None:

@@ -4,10 +4,11 @@ Rules as in kube-scheduler's InterPodAffinity filter. Preferences only score, an
 spread constraints compare domains with each other; on the one node there is, they always hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from headstay.local.controllers.schedulingviews import SchedulingNode, SchedulingPod, Snapshot
+from headstay.local.controllers.schedulingviews import SchedulingNode, SchedulingPod
+from headstay.local.controllers.snapshot import Snapshot
 from headstay.model.selectors import structured_selector
 
 NO_AFFINITY = "node(s) didn't match pod affinity rules"
@@ -25,10 +26,10 @@ def _terms(pod: SchedulingPod, kind: str) -> list[Term]:
 class Neighbours:
     """The other Pods of the cluster, as `pod` sees them and they see it."""
 
-    def __init__(self, pod: SchedulingPod, cluster: Snapshot, others: Sequence[SchedulingPod]) -> None:
+    def __init__(self, pod: SchedulingPod, cluster: Snapshot) -> None:
         self._pod = pod
         self._namespaces = cluster.namespaces
-        self._others = others
+        self._others = cluster.others
         self._labels = {node.metadata.name: node.metadata.labels for node in cluster.nodes}
 
     def object_to(self, node: SchedulingNode) -> str:
@@ -38,7 +39,7 @@ class Neighbours:
         for term in _terms(self._pod, "podAntiAffinity"):
             if any(self._picks(term, self._pod, other) for other in self._in_domain(term, node)):
                 return NO_ANTI_AFFINITY
-        for other in self._others:
+        for other in self._others.wary():
             for term in _terms(other, "podAntiAffinity"):
                 if self._picks(term, other, self._pod) and self._shares_domain(term, node, other):
                     return NOT_WELCOME

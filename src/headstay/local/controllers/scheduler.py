@@ -1,8 +1,9 @@
 """kube-scheduler's part: gives each Pod without a node one, or says why it cannot have one.
 
 Serial on purpose: a Pod bound a moment ago counts before the watch has brought it back (`_assumed`), so that two Pods
-can never be given the same room. A Pod that found no room is tried again whenever that may help: a Pod came,
-went, finished or changed its labels, a claim appeared, a node changed.
+can never be given the same room. What is taken on each node is kept as Pods come and go (`ledger`). A Pod that found no
+room is tried again whenever that may help: a Pod came, went, finished or changed its labels, a claim appeared, a node
+changed.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from headstay.local.controllers.informers import Informers
+from headstay.local.controllers.ledger import Ledger
 from headstay.local.controllers.scheduling import Fits, place
-from headstay.local.controllers.schedulingviews import FINISHED, SchedulingNode, SchedulingPod, Snapshot
+from headstay.local.controllers.schedulingviews import FINISHED, SchedulingNode, SchedulingPod
+from headstay.local.controllers.snapshot import Snapshot
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import Named
 from headstay.model.objects import Obj, ObjectKey
@@ -57,7 +60,8 @@ class Scheduler:
         self._nodes = informers.of(NODES, SchedulingNode)
         self._namespaces = informers.of(NAMESPACES, Named)
         self._claims = informers.of(PERSISTENT_VOLUME_CLAIMS, Named)
-        self._assumed: dict[str, SchedulingPod] = {}
+        self._assumed: set[str] = set()
+        self._taken = Ledger()
         self._unplaced: set[ObjectKey] = set()
         self._controller: Controller[ObjectKey] = Controller("scheduler", self._schedule)
         self._controller.watches(self._pods, lambda pod: [_key(pod)] if needs_a_node(pod) else [])
@@ -77,10 +81,12 @@ class Scheduler:
         return [_key(pod) for pod in pods]
 
     def _pod_changed(self, old: SchedulingPod | None, new: SchedulingPod | None) -> None:
-        if new is not None and new.spec.node_name:
-            self._assumed.pop(new.metadata.uid, None)
-        if old is not None and new is None:
-            self._assumed.pop(old.metadata.uid, None)
+        if new is None:
+            if old is not None:
+                self._forget(old.metadata.uid)
+        elif new.metadata.uid not in self._assumed or new.spec.node_name or new.status.phase in FINISHED:
+            self._assumed.discard(new.metadata.uid)
+            self._taken.put(new)
         if _weighs(old) != _weighs(new):
             for key in self._waiting():
                 self._controller.enqueue(key)
@@ -105,7 +111,7 @@ class Scheduler:
     def _snapshot(self) -> Snapshot:
         return Snapshot(
             nodes=self._nodes.cache.list(),
-            others=[*self._pods.cache.list(), *self._assumed.values()],
+            others=self._taken,
             namespaces={found.metadata.name: found.metadata.labels for found in self._namespaces.cache.list()},
             claims={ObjectKey(found.metadata.namespace, found.metadata.name) for found in self._claims.cache.list()},
         )
@@ -119,19 +125,24 @@ class Scheduler:
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
         assumed = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=node))
-        self._assumed[meta.uid] = assumed
+        self._assumed.add(meta.uid)
+        self._taken.put(assumed)
         try:
             await self._client.create(PODS, binding, subresource="binding", name=meta.name)
         except BaseException as error:
-            self._assumed.pop(meta.uid, None)
+            self._forget(meta.uid)
             if isinstance(error, StatusError) and is_not_found(error):
                 return
             raise
         seen = self._pods.cache.get(_key(pod))
-        if seen is None or seen.metadata.uid != meta.uid or seen.spec.node_name:
-            self._assumed.pop(meta.uid, None)  # the watch was faster than the answer
+        if seen is None or seen.metadata.uid != meta.uid:
+            self._forget(meta.uid)  # the watch was faster than the answer
         note = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
         self._recorder.event(reference_to(PODS, meta), "Normal", "Scheduled", "Binding", note)
+
+    def _forget(self, uid: str) -> None:
+        self._assumed.discard(uid)
+        self._taken.remove(uid)
 
     async def _say_unschedulable(self, pod: SchedulingPod, message: str) -> None:
         old = next((c for c in pod.status.conditions if c.type == "PodScheduled"), None)

@@ -11,17 +11,15 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from headstay.local.controllers import podaffinity
-from headstay.local.controllers.schedulingviews import SchedulingNode, SchedulingPod, Snapshot, Taint, Toleration
+from headstay.local.controllers.ledger import PODS, Place, amounts, host_ports, requests
+from headstay.local.controllers.schedulingviews import SchedulingNode, SchedulingPod, Taint, Toleration
+from headstay.local.controllers.snapshot import Snapshot
 from headstay.model.objects import ObjectKey
-from headstay.model.quantity import parse_quantity
 
-PODS = "pods"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 BLOCKING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
-
-Amounts = Mapping[str, Decimal]
 
 
 class Fits(NamedTuple):
@@ -46,16 +44,16 @@ def place(pod: SchedulingPod, cluster: Snapshot) -> Fits | Unfit:
     if missing := _missing_claim(pod, cluster):
         everywhere = [Objection((), lasting=True)] * len(cluster.nodes)
         return Unfit(_sentence(pod, everywhere, f'persistentvolumeclaim "{missing}" not found'))
-    others = [other for other in cluster.others if other.occupies and other.metadata.uid != pod.metadata.uid]
-    neighbours = podaffinity.Neighbours(pod, cluster, others)
+    others = cluster.others.without(pod.metadata.uid)
+    neighbours = podaffinity.Neighbours(pod, cluster._replace(others=others))
     objections: list[Objection] = []
     room: dict[str, Decimal] = {}
     for node in cluster.nodes:
         name = node.metadata.name
-        beside = [other for other in others if other.spec.node_name == name]
-        objection = _object_to(pod, node, beside, neighbours)
+        taken = others.place(name)
+        objection = _object_to(pod, node, taken, neighbours)
         if objection is None:
-            room[name] = free(node, beside).get("memory", Decimal(0))
+            room[name] = _free(node, taken).get("memory", Decimal(0))
         else:
             objections.append(objection)
     if not room:
@@ -91,10 +89,10 @@ def _counted(reasons: Iterable[str]) -> str:
 def _object_to(
     pod: SchedulingPod,
     node: SchedulingNode,
-    beside: Sequence[SchedulingPod],
+    taken: Place,
     neighbours: podaffinity.Neighbours,
 ) -> Objection | None:
-    """The first filter's objection to `pod` on `node` with the Pods already there, or None."""
+    """The first filter's objection to `pod` on `node` with what is taken there, or None."""
     if node.spec.unschedulable and not _tolerates(pod, Taint(UNSCHEDULABLE_TAINT, "", "NoSchedule")):
         return Objection(("node(s) were unschedulable",), lasting=True)
     for taint in node.spec.taints:
@@ -102,18 +100,18 @@ def _object_to(
             return Objection((f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}",), lasting=True)
     if not _matches_node(pod, node):
         return Objection(("node(s) didn't match Pod's node affinity/selector",), lasting=True)
-    if _host_ports(pod) & {port for other in beside for port in _host_ports(other)}:
+    if any(map(taken.has_port, host_ports(pod))):
         return Objection(("node(s) didn't have free ports for the requested pod ports",), lasting=False)
-    lack = _lack(pod, node, beside)
+    lack = _lack(pod, node, taken)
     if lack is not None:
         return lack
     reason = neighbours.object_to(node)
     return Objection((reason,), lasting=reason == podaffinity.NO_AFFINITY) if reason else None
 
 
-def _lack(pod: SchedulingPod, node: SchedulingNode, beside: Sequence[SchedulingPod]) -> Objection | None:
+def _lack(pod: SchedulingPod, node: SchedulingNode, taken: Place) -> Objection | None:
     allocatable = amounts(node.status.allocatable)
-    left = free(node, beside)
+    left = _free(node, taken)
     wanted = requests(pod)
     reasons, lasting = [], False
     if PODS in allocatable and left[PODS] < 1:
@@ -130,52 +128,11 @@ def _resource_order(name: str) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)
 
 
-def amounts(quantities: Mapping[str, str | float]) -> dict[str, Decimal]:
-    return {name: parse_quantity(value) for name, value in quantities.items()}
-
-
-def free(node: SchedulingNode, beside: Iterable[SchedulingPod]) -> dict[str, Decimal]:
+def _free(node: SchedulingNode, place: Place) -> dict[str, Decimal]:
     left = amounts(node.status.allocatable)
-    for other in beside:
-        for name, amount in (requests(other) | {PODS: Decimal(1)}).items():
-            left[name] = left.get(name, Decimal(0)) - amount
+    for name, amount in place.taken.items():
+        left[name] = left.get(name, Decimal(0)) - amount
     return left
-
-
-def requests(pod: SchedulingPod) -> dict[str, Decimal]:
-    """What the Pod needs at its peak: all its containers together, or an init container while it runs alone.
-
-    Init containers that restart (sidecars) run from their turn on, beside the later ones and the containers.
-    """
-    sidecars: dict[str, Decimal] = {}
-    peak: dict[str, Decimal] = {}
-    for container in pod.spec.init_containers:
-        own = amounts(container.resources.requests)
-        if container.restart_policy == "Always":
-            sidecars = _sum(sidecars, own)
-            own = {}
-        peak = _larger(peak, _sum(sidecars, own))
-    together = dict(sidecars)
-    for container in pod.spec.containers:
-        together = _sum(together, amounts(container.resources.requests))
-    return _sum(_larger(together, peak), amounts(pod.spec.overhead))
-
-
-def _sum(one: Amounts, other: Amounts) -> dict[str, Decimal]:
-    return {name: one.get(name, Decimal(0)) + other.get(name, Decimal(0)) for name in one.keys() | other.keys()}
-
-
-def _larger(one: Amounts, other: Amounts) -> dict[str, Decimal]:
-    return {name: max(one.get(name, Decimal(0)), other.get(name, Decimal(0))) for name in one.keys() | other.keys()}
-
-
-def _host_ports(pod: SchedulingPod) -> set[tuple[str, int]]:
-    return {
-        (port.protocol, port.host_port)
-        for container in pod.spec.containers
-        for port in container.ports
-        if port.host_port
-    }
 
 
 def _tolerates(pod: SchedulingPod, taint: Taint) -> bool:

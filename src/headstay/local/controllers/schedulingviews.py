@@ -1,13 +1,10 @@
 """What scheduling reads of Pods, nodes and namespaces."""
 
-from collections.abc import Container as Holding
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from headstay.model.meta import Condition, ObjectMeta, View
-from headstay.model.objects import ObjectKey
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 
@@ -97,14 +94,3 @@ class SchedulingNode(View):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
     spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
-
-
-class Snapshot(NamedTuple):
-    """What a decision is made on. `others` may hold any Pods: those without a node, or finished, take no room."""
-
-    nodes: Sequence[SchedulingNode]
-    others: Sequence[SchedulingPod] = ()
-    namespaces: Mapping[str, Mapping[str, str]] = {}
-    """Labels by name."""
-    claims: Holding[ObjectKey] = ()
-    """The PersistentVolumeClaims there are."""
