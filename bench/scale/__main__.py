@@ -15,7 +15,7 @@ import platform
 from datetime import UTC, datetime
 
 from bench.scale import giant, many
-from bench.scale.parts import ROOT
+from bench.scale.parts import ROOT, How
 
 SIZES = (100, 300, 1000)
 GIANT_WORKERS = 1000
@@ -29,17 +29,19 @@ def main() -> int:
     parser.add_argument("--giant", type=int, default=GIANT_WORKERS, help="workers of the giant; 0 for no giant")
     parser.add_argument("--small", type=int, default=SMALL_CLUSTERS, help="clusters beside the giant")
     parser.add_argument("--profile", choices=["server", "operator"], default="", help="run this part under cProfile")
+    parser.add_argument("--no-lease", action="store_true", help="the operator leads without one, on a busy machine")
     parser.add_argument("--dry", action="store_true", help="write no result file")
     arguments = parser.parse_args()
+    how = How(arguments.profile, lease=not arguments.no_lease)
     when = datetime.now(UTC)
     results = []
     for count in arguments.sizes:
-        found = asyncio.run(many.measure(count, arguments.workers, arguments.profile))
+        found = asyncio.run(many.measure(count, arguments.workers, how))
         results.append(found)
         print(json.dumps(found, indent=2), flush=True)
     beside = {}
     if arguments.giant:
-        beside = asyncio.run(giant.measure(arguments.giant, arguments.small, arguments.workers))
+        beside = asyncio.run(giant.measure(arguments.giant, arguments.small, arguments.workers, how))
         print(json.dumps(beside, indent=2), flush=True)
     if not arguments.dry:
         machine = {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
-from bench.scale.parts import Bench, in_parallel, running
+from bench.scale.parts import Bench, How, in_parallel, running
 from bench.scale.shapes import cluster
 
 from headstay.model.ray import RAYCLUSTERS, RayCluster
@@ -16,12 +16,12 @@ from headstay.model.ray import RAYCLUSTERS, RayCluster
 GIANT = "giant"
 
 
-async def measure(giant_workers: int, small: int, workers: int) -> dict[str, Any]:
+async def measure(giant_workers: int, small: int, workers: int, how: How) -> dict[str, Any]:
     """`starved` says that a small cluster was ready only after the giant was."""
     names = [f"small-{number:03}" for number in range(small)]
-    async with running("") as bench:
+    async with running(how) as bench:
         alone = await _times_to_ready(bench, names, workers, 0)
-    async with running("") as bench:
+    async with running(how) as bench:
         beside = await _times_to_ready(bench, names, workers, giant_workers)
     giant = beside.pop(GIANT)
     return {

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from bench.scale.figures import Figures, quantile
-from bench.scale.parts import BOUND, Bench, in_parallel, running
+from bench.scale.parts import BOUND, Bench, How, in_parallel, running
 from bench.scale.shapes import cluster, minimal_writes
 
 from headstay.model.meta import Pod
@@ -20,9 +20,10 @@ WRITES = ("POST", "PATCH", "DELETE")  # the lease is kept with PUT
 RECONCILE = "controller_runtime_reconcile_time_seconds"
 
 
-async def measure(count: int, workers: int, profile: str) -> dict[str, Any]:
-    async with running(profile) as bench:
+async def measure(count: int, workers: int, how: How) -> dict[str, Any]:
+    async with running(how) as bench:
         results: dict[str, Any] = {"clusters": count, "pods": count * (1 + workers), "load_before": os.getloadavg()[0]}
+        results["lease"] = how.lease
         results |= {f"{part.name}_memory_empty_mb": part.peak_megabytes() for part in bench.parts}
         cpu = {part.name: part.cpu_seconds() for part in bench.parts}
         names = [f"ray-{number:04}" for number in range(count)]

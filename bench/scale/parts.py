@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.scale.figures import Figures
 
@@ -107,12 +107,19 @@ class Bench:
         return Figures((await self.client.get_raw("/metrics")).decode())
 
 
+class How(NamedTuple):
+    """`profile` is a part to run under cProfile. Without a lease the operator survives a machine that is overloaded."""
+
+    profile: str = ""
+    lease: bool = True
+
+
 @asynccontextmanager
-async def running(profile: str) -> AsyncIterator[Bench]:
-    """A cluster that is empty, in a directory of its own. `profile` is a part to run under cProfile, or ""."""
+async def running(how: How) -> AsyncIterator[Bench]:
+    """A cluster that is empty, in a directory of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headstay-scale-")))
-        bench = await _started(stack, folder, profile)
+        bench = await _started(stack, folder, how)
         watching = [asyncio.create_task(reflector.run()) for reflector in (bench.clusters, bench.heads)]
         synced = [reflector.cache.synced for reflector in (bench.clusters, bench.heads)]
         try:
@@ -134,12 +141,12 @@ def process(name: str, folder: Path, *command: str, environ: dict[str, str] | No
         part.stop()
 
 
-async def _started(stack: ExitStack, folder: Path, profile: str) -> Bench:
+async def _started(stack: ExitStack, folder: Path, how: How) -> Bench:
     kubeconfig = folder / "kubeconfig"
     api_port, metrics_port = free_port(), free_port()
     environ = {"HEADSTAY_INSTANCE": "scale", "HEADSTAY_API_PORT": str(api_port)}
     profiled = {
-        part: ["-m", "cProfile", "-o", f"/tmp/{part}.prof"] if part == profile else []
+        part: ["-m", "cProfile", "-o", f"/tmp/{part}.prof"] if part == how.profile else []
         for part in ("server", "operator")
     }
     arguments = (*profiled["server"], "-m", "headstay.local", "--control-plane-only", f"--directory={folder}")
@@ -156,6 +163,7 @@ async def _started(stack: ExitStack, folder: Path, profile: str) -> Bench:
             *profiled["operator"],
             *("-m", "headstay.controllers", f"--kubeconfig={kubeconfig}", "--log-level=warning"),
             f"--metrics-address=127.0.0.1:{metrics_port}",
+            "--leader-election" if how.lease else "--no-leader-election",
             environ={"POD_NAMESPACE": "default"},
         )
     )
