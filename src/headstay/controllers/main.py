@@ -28,10 +28,12 @@ from headstay.controllers.logs import set_up_logs
 from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.raycluster import RayClusterController
-from headstay.controllers.recorder import ClusterEvents
+from headstay.controllers.rayservice import RayServiceController
+from headstay.controllers.recorder import ClusterEvents, ServiceEvents
 from headstay.controllers.redis_access import RedisAccess
 from headstay.controllers.storage_sampler import StorageSampler
 from headstay.gcs.cleaning import cleaner_source
+from headstay.gcs.dashboard import Dashboard, HttpDashboard
 from headstay.model.ray import RayCluster
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.client import Client
@@ -115,7 +117,8 @@ async def _serve(options: Options, settings: Settings, config: ClusterConfig, en
         client = await stack.enter_async_context(HttpClient(config, allow_insecure=options.insecure, metrics=metrics))
         lease = _lease(options, config, client, environ) if options.leader_election else None
         debts = environ.get("POD_NAMESPACE") or options.lease_namespace or config.namespace
-        operator = Operator(client, lease, settings, options, metrics, debt_namespace=debts)
+        dashboard = await stack.enter_async_context(HttpDashboard())
+        operator = Operator(client, lease, settings, options, metrics, dashboard=dashboard, debt_namespace=debts)
         if options.metrics_address:
             host, port = _address(options.metrics_address)
             ready = {"caches": operator.why_not_ready}
@@ -159,6 +162,7 @@ class Operator:
         options: Options,
         metrics: Metrics,
         *,
+        dashboard: Dashboard,
         debt_namespace: str,
     ) -> None:
         self._lease = lease
@@ -189,6 +193,25 @@ class Operator:
             )
             for namespace in namespaces
         ]
+        self._service_events = EventRecorder(client, "rayservice-controller", instance=socket.gethostname())
+        services = [
+            RayServiceController(
+                acting,
+                ServiceEvents(self._service_events),
+                settings,
+                now=lambda: datetime.now(UTC),
+                clusters=clusters,
+                dashboard=dashboard,
+                namespace=namespace,
+                workers=options.workers,
+                metrics=metrics,
+                operator_metrics=operator_metrics,
+                book_namespace=debt_namespace,
+                beside=lambda: self._kuberay.beside if self._kuberay else "",
+            )
+            for namespace, clusters in zip(namespaces, self._controllers, strict=True)
+        ]
+        self._all: list[RayClusterController | RayServiceController] = [*self._controllers, *services]
         self._debts = DebtController(
             acting,
             self._events,
@@ -207,15 +230,17 @@ class Operator:
             self._sampler = StorageSampler(redis, settings, self._clusters, operator_metrics.storage)
 
     async def run(self) -> None:
-        events = asyncio.create_task(self._events.run(), name="events")
+        recorders = (self._events, self._service_events)
+        events = [asyncio.create_task(recorder.run(), name="events") for recorder in recorders]
         try:
             if self._lease is None:
                 await self._lead()
             else:
                 await self._lease.run(self._lead)
         finally:
-            events.cancel()
-            await asyncio.wait({events})
+            for task in events:
+                task.cancel()
+            await asyncio.wait(events)
 
     async def _lead(self) -> None:
         """Caches are filled only now: what a standby saw before it led could be older than the last leader's writes."""
@@ -224,7 +249,7 @@ class Operator:
                 group.create_task(self._kuberay.run(), name="kuberay")
                 # The first look ends or fails within its call's own bound, and is repeated: until then nothing is done.
                 await self._kuberay.known.wait()
-            for controller in self._controllers:
+            for controller in self._all:
                 group.create_task(controller.run())
             group.create_task(self._debts.run())
             if self._sampler is not None:
@@ -234,14 +259,14 @@ class Operator:
         return [cluster for controller in self._controllers for cluster in controller.clusters.cache.list()]
 
     def _look_at_all(self) -> None:
-        for controller in self._controllers:
+        for controller in self._all:
             controller.look_at_all()
 
     def why_not_ready(self) -> str:
         """A standby is ready: it has nothing to do but wait."""
         if self._lease is not None and not self._lease.holds:
             return "" if self._lease.holder not in {"", self._lease.identity} else "not the leader yet"
-        waiting = [name for controller in self._controllers for name in controller.unsynced()]
+        waiting = [name for controller in self._all for name in controller.unsynced()]
         return f"no first list yet of {', '.join(waiting)}" if waiting else ""
 
 

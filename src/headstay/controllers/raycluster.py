@@ -22,6 +22,7 @@ from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.onlooker import Onlooker
 from headstay.controllers.owners import Owners
+from headstay.controllers.rayservice_watches import BY_RAYSERVICE, rayservice_keys
 from headstay.controllers.recorder import Recorder
 from headstay.controllers.written_places import WrittenPlaces
 from headstay.model.errors import StatusError, is_not_found
@@ -60,7 +61,7 @@ from headstay.runtime.reflector import Reflector
 
 log = logging.getLogger(__name__)
 
-_BY_CLUSTER = "cluster"
+BY_CLUSTER = "cluster"
 _OVERDUE_SECONDS = 5.0
 _BY_STORAGE = "storage"
 _LATE_NEWS_SECONDS = 1.0
@@ -114,7 +115,10 @@ class RayClusterController:
             RAYCLUSTERS,
             RayCluster,
             namespace=namespace,
-            indexes={_BY_STORAGE: lambda cluster: identities_of(cluster, settings) | storage_texts(cluster)},
+            indexes={
+                _BY_STORAGE: lambda cluster: identities_of(cluster, settings) | storage_texts(cluster),
+                BY_RAYSERVICE: lambda cluster: map(str, rayservice_keys(cluster.metadata)),
+            },
         )
         operator_metrics.watch_clusters(self.clusters.cache.list)
         self.pods = Reflector(
@@ -123,7 +127,7 @@ class RayClusterController:
             Pod,
             namespace=namespace,
             label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP},{REDIS_CHECK})",
-            indexes={_BY_CLUSTER: lambda pod: _index(pod.metadata)},
+            indexes={BY_CLUSTER: lambda pod: _index(pod.metadata)},
         )
         self.services = [
             Reflector(
@@ -132,7 +136,7 @@ class RayClusterController:
                 Service,
                 namespace=namespace,
                 label_selector=selector,
-                indexes={_BY_CLUSTER: lambda service: map(str, _served_clusters(service.metadata))},
+                indexes={BY_CLUSTER: lambda service: map(str, _served_clusters(service.metadata))},
             )
             for selector in _SERVICE_SELECTORS
         ]
@@ -142,7 +146,7 @@ class RayClusterController:
             Ingress,
             namespace=namespace,
             label_selector=CLUSTER,
-            indexes={_BY_CLUSTER: lambda ingress: _index(ingress.metadata)},
+            indexes={BY_CLUSTER: lambda ingress: _index(ingress.metadata)},
         )
         self.jobs = Reflector(
             client,
@@ -150,7 +154,7 @@ class RayClusterController:
             Job,
             namespace=namespace,
             label_selector=f"{NODE_TYPE} in ({REDIS_CLEANUP},{REDIS_CHECK})",
-            indexes={_BY_CLUSTER: lambda job: _index(job.metadata)},
+            indexes={BY_CLUSTER: lambda job: _index(job.metadata)},
         )
         self.controller: Controller[ObjectKey] = Controller(
             f"raycluster-controller{f'-{namespace}' if namespace else ''}",
@@ -222,15 +226,15 @@ class RayClusterController:
 
     def _observe(self, cluster: RayCluster) -> Observed:
         index = str(cluster.key)
-        pods = sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=_by_age)
-        jobs = self.jobs.cache.by_index(_BY_CLUSTER, index)
-        found = (service for reflector in self.services for service in reflector.cache.by_index(_BY_CLUSTER, index))
+        pods = sorted(self.pods.cache.by_index(BY_CLUSTER, index), key=_by_age)
+        jobs = self.jobs.cache.by_index(BY_CLUSTER, index)
+        found = (service for reflector in self.services for service in reflector.cache.by_index(BY_CLUSTER, index))
         services = {service.metadata.name: service for service in found}
         return Observed(
             cluster,
             pods=tuple(pod for pod in pods if not _is_check(pod.metadata)),
             services=tuple(services[name] for name in sorted(services)),
-            ingresses=tuple(self.ingresses.cache.by_index(_BY_CLUSTER, index)),
+            ingresses=tuple(self.ingresses.cache.by_index(BY_CLUSTER, index)),
             jobs=tuple(job for job in jobs if not _is_check(job.metadata)),
             check_jobs=tuple(job for job in jobs if _is_check(job.metadata)),
             check_pods=tuple(pod for pod in pods if _is_check(pod.metadata)),
@@ -323,7 +327,7 @@ class RayClusterController:
             members = f"{NODE_TYPE}={WORKER},{GROUP_NAME}={group}" if group else f"{NODE_TYPE}={HEAD}"
             selector = f"{CLUSTER}={key.name},{members}"
             page = await self._client.list_page(PODS, key.namespace, label_selector=selector)
-            held = len([pod for pod in self.pods.cache.by_index(_BY_CLUSTER, str(key)) if _group_of(pod) == group])
+            held = len([pod for pod in self.pods.cache.by_index(BY_CLUSTER, str(key)) if _group_of(pod) == group])
             if len(page.items) != held:
                 raise Transient(f"the cache holds {held} Pods with {selector}, the API {len(page.items)}")
             self._expectations.settled(key, group)
