@@ -222,6 +222,8 @@ class RayServiceController:
             return Transient(str(error))
         except (StatusError, TransportError, Transient) as error:
             return error
+        if isinstance(action, DeployServe):
+            self._look.deployed(action.cluster.metadata.uid, action.hash)
         return None
 
     async def _write_status(self, observed: Observed, plan: Plan) -> None:

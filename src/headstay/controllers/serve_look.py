@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from headstay.gcs.dashboard import Dashboard, DashboardError
 from headstay.plan.rayservice.observing import MISSES, dashboard_url, proxy_url
@@ -16,12 +16,15 @@ log = logging.getLogger(__name__)
 REFUSED_SECONDS = 30.0
 """A configuration that Serve refused is tried again after this long: what it names may exist by then."""
 
+SETTLING_SECONDS = 10.0
+
 
 @dataclass
 class _Memory:
     misses: int = 0
     running_since: float | None = None
-    refused: dict[str, tuple[str, float]] = field(default_factory=dict)
+    refused: tuple[str, str, float] = ("", "", 0.0)
+    deployed: tuple[str, float] = ("", 0.0)
 
 
 class ServeLook:
@@ -38,7 +41,10 @@ class ServeLook:
         )
 
     def refused(self, uid: str, config_hash: str, why: str) -> None:
-        self._of(uid).refused = {config_hash: (why, _monotonic() + REFUSED_SECONDS)}
+        self._of(uid).refused = (config_hash, why, _monotonic() + REFUSED_SECONDS)
+
+    def deployed(self, uid: str, config_hash: str) -> None:
+        self._of(uid).deployed = (config_hash, _monotonic() + SETTLING_SECONDS)
 
     def keep_only(self, uids: set[str]) -> None:
         self._memory = {uid: memory for uid, memory in self._memory.items() if uid in uids}
@@ -50,7 +56,7 @@ class ServeLook:
             memory.running_since = _monotonic() if memory.running_since is None else memory.running_since
         elif applications is not None:
             memory.running_since = None
-        since = memory.running_since
+        since, (deployed, until) = memory.running_since, memory.deployed
         return replace(
             seen,
             applications=applications,
@@ -58,6 +64,7 @@ class ServeLook:
             head_serves=head_serves,
             running_for=0.0 if since is None else _monotonic() - since,
             refusal=_refusal(memory, config),
+            just_deployed=deployed if _monotonic() < until else "",
         )
 
     async def _applications(self, seen: Seen) -> tuple[Applications | None, str]:
@@ -87,14 +94,13 @@ class ServeLook:
 
 
 def _refusal(memory: _Memory, config: str) -> str:
-    if not memory.refused:
+    refused, why, until = memory.refused
+    if not refused or _monotonic() >= until:
         return ""
     try:
-        wanted = serve_config_hash(serve_config(config))
+        return why if serve_config_hash(serve_config(config)) == refused else ""
     except ServeConfigError:
         return ""
-    why, until = memory.refused.get(wanted, ("", 0.0))
-    return why if _monotonic() < until else ""
 
 
 async def _as_it_is(seen: Seen) -> Seen:

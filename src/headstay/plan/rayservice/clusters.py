@@ -189,14 +189,19 @@ def live_annotations(observed: Observed) -> tuple[UpdateCluster, ...]:
 
 
 def retirement(observed: Observed, names: Names, now: datetime) -> tuple[tuple[Action, ...], float | None]:
-    """What becomes of clusters that are not in use, and in how many seconds the next of them is due."""
-    asked = observed.service.spec.get("rayClusterDeletionDelaySeconds")
+    """What becomes of clusters that are not in use, and in how many seconds the next of them is due.
+
+    One that the stored status still names is in use until that is written.
+    """
+    service = observed.service
+    used = {names.active, names.pending, service.active, service.pending}
+    asked = service.spec.get("rayClusterDeletionDelaySeconds")
     delay = DELETION_DELAY_SECONDS if asked is None else asked
     actions: list[Action] = []
     due: list[float] = []
     for seen in observed.clusters:
         cluster = seen.cluster
-        if cluster.name in {names.active, names.pending} or cluster.deleting:
+        if cluster.name in used or cluster.deleting:
             continue
         since = _retired_at(cluster.annotations.get(RETIRED, ""))
         if since is None and delay > 0:

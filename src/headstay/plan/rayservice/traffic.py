@@ -164,6 +164,6 @@ def deployment(observed: Observed, names: Names) -> tuple[DeployServe, ...]:
         return ()
     lost = bool(config.get("applications")) and not seen.applications.statuses
     wanted = serve_config_hash(config)
-    if seen.cluster.annotations.get(DEPLOYED) == wanted and not lost:
+    if seen.just_deployed == wanted or (seen.cluster.annotations.get(DEPLOYED) == wanted and not lost):
         return ()
     return (DeployServe(seen.cluster, seen.head, config, wanted),)
