@@ -68,14 +68,17 @@ def service(
 
 
 def made_for(
-    owner: RayService, name: str, *, chosen: str = "", deleting: bool = False, **annotations: str
+    owner: RayService,
+    name: str,
+    *,
+    chosen: str = "",
+    deleting: bool = False,
+    annotations: dict[str, str] | None = None,
 ) -> RayCluster:
     """The RayCluster as this operator makes it of what the RayService says."""
     document = child(owner, Generation(name, chosen), SETTINGS)
     document["metadata"] |= {"uid": f"uid-{name}", "resourceVersion": "3"}
-    document["metadata"]["annotations"] |= {
-        key.replace("__", "/").replace("_", "-"): v for key, v in annotations.items()
-    }
+    document["metadata"]["annotations"] |= annotations or {}
     if deleting:
         document["metadata"]["deletionTimestamp"] = rfc3339(NOW)
     return msgspec.convert(document, RayCluster)

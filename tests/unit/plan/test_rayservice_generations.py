@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.plan.clusters import NOW, group
 from tests.unit.plan.rayservices import (
+    CONFIG,
     SETTINGS,
     UID,
     actions,
@@ -111,7 +112,7 @@ def test_upgrades_are_made_where_the_strategy_or_the_operator_says_so(
     kind: str | None, by_default: bool, upgrades: bool
 ) -> None:
     old = made_for(service(), "svc-old")
-    strategy = {"upgradeStrategy": {"type": kind}} if kind else {}
+    strategy: Obj = {"upgradeStrategy": {"type": kind}} if kind else {}
     owner = service(active="svc-old", cluster=another_image(), **strategy)
     made = plan(observed(owner, seen(old), points_at="svc-old"), replace(SETTINGS, zero_downtime=by_default))
     assert made.names == Names("svc-old", "svc-fresh" if upgrades else "")
@@ -143,7 +144,7 @@ def test_replicas_are_the_autoscaler_s_where_there_is_one() -> None:
 
 
 def test_a_cluster_of_another_operator_is_marked_anew_and_never_replaced_for_it() -> None:
-    old = made_for(service(), "svc-old", **{"ray.io__kuberay_version": "v1.7.0"})
+    old = made_for(service(), "svc-old", annotations={"ray.io/kuberay-version": "v1.7.0"})
     old.annotations["ray.io/hash-without-replicas-and-workers-to-delete"] = "theirs"
     del old.annotations[SCALE]
     made = plan(observed(service(active="svc-old"), seen(old), points_at="svc-old"))
@@ -195,7 +196,7 @@ def test_a_pending_cluster_that_is_deleted_gets_a_successor_of_another_name() ->
 
 
 def test_a_cluster_not_in_use_is_marked_and_deleted_after_the_delay() -> None:
-    old, new = made_for(service(), "svc-old"), made_for(service(), "svc-new", **_deployed())
+    old, new = made_for(service(), "svc-old"), made_for(service(), "svc-new", annotations=_deployed())
     owner = service(active="svc-new")
     made = plan(observed(owner, seen(new), seen(old), points_at="svc-new"))
     (marked,) = actions(made, UpdateCluster)
@@ -221,13 +222,11 @@ def test_without_a_delay_a_cluster_goes_at_once_but_never_one_that_the_stored_st
 
 
 def test_how_to_delete_reaches_clusters_that_run_already() -> None:
-    old = made_for(service(), "svc-old", **_deployed())
+    old = made_for(service(), "svc-old", annotations=_deployed())
     owner = service(active="svc-old", annotations={"headstay.io/gcs-ft-cleanup": "Retain", "other": "x"})
     (update,) = actions(plan(observed(owner, seen(old), points_at="svc-old")), UpdateCluster)
     assert update.patch == {"metadata": {"annotations": {"headstay.io/gcs-ft-cleanup": "Retain"}}}
 
 
 def _deployed() -> dict[str, str]:
-    return {
-        DEPLOYED.replace("/", "__").replace("-", "_"): serve_config_hash(serve_config(service().spec["serveConfigV2"]))
-    }
+    return {DEPLOYED: serve_config_hash(serve_config(CONFIG))}

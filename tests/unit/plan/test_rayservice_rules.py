@@ -141,7 +141,8 @@ def test_a_value_that_json_has_no_word_for_is_named() -> None:
 
 @pytest.mark.parametrize("field", ["serviceUnhealthySecondThreshold", "deploymentUnhealthySecondThreshold"])
 def test_a_field_that_is_not_acted_on_is_told_of(field: str) -> None:
-    notes = [event.note for event in plan(observed(service(**{field: 300}))).events]
+    asked: Obj = {field: 300}
+    notes = [event.note for event in plan(observed(service(**asked))).events]
     assert [field in note for note in notes] == [True]
 
 

@@ -1,5 +1,7 @@
 """Where requests go, when they go elsewhere, and what Serve is told to run."""
 
+from typing import Any
+
 import pytest
 from tests.unit.plan.clusters import pod
 from tests.unit.plan.rayservices import (
@@ -18,6 +20,7 @@ from tests.unit.plan.rayservices import (
 )
 
 from headstay.model.meta import Pod
+from headstay.model.objects import Obj
 from headstay.model.ray import RayCluster
 from headstay.model.rayservice import RayService
 from headstay.plan.rayservice.generations import DEPLOYED
@@ -93,7 +96,7 @@ def test_a_pending_cluster_is_promoted_once_both_services_point_at_it() -> None:
     assert condition(told, "Ready") == ("True", "NonZeroServeEndpoints")
 
 
-def upgrading(**new_cluster: object) -> Observed:
+def upgrading(**new_cluster: Any) -> Observed:
     owner = service(active="svc-old", pending="svc-new")
     new = seen(deployed(owner, "svc-new"), **new_cluster)
     return observed(owner, new, seen(deployed(owner, "svc-old")), points_at="svc-old")
@@ -187,7 +190,7 @@ def test_a_configuration_goes_to_the_pending_cluster_and_else_to_the_active_one(
         ("Serve refused this very configuration", {"status": "", "refusal": "no module fruit"}, 0),
     ],
 )
-def test_a_configuration_is_sent_again_only_where_serve_lost_it(what: str, more: dict[str, object], sent: int) -> None:
+def test_a_configuration_is_sent_again_only_where_serve_lost_it(what: str, more: Obj, sent: int) -> None:
     owner = service(active="svc-old")
     made = plan(observed(owner, seen(deployed(owner, "svc-old"), **more), points_at="svc-old"))
     assert len(actions(made, DeployServe)) == sent, what
