@@ -112,7 +112,7 @@ class Process:
             self.controller = self._make(
                 self._acting, ClusterEvents(events), self._settings, now=self._now, workers=2, draw=random.random
             ).under(self._judges)
-            await self._lease.run(self.controller.run)
+            await self._lease.run(self._lead)
         except LeadershipLostError:
             pass
         finally:
@@ -120,3 +120,7 @@ class Process:
             writing.cancel()
             await asyncio.wait({writing})
             self.ended.set()
+
+    async def _lead(self) -> None:
+        if self.controller is not None:
+            await self.controller.run()
