@@ -36,6 +36,7 @@ def broken_at(name: str, write: int, how: str) -> Run:
         return virtual_time.run(_flow_broken_at(name, write, how))
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("how", ["killed, back soon", "killed, back late", "its answer lost"])
 @pytest.mark.parametrize("name", SERVICE_FLOWS)
 def test_a_flow_of_a_rayservice_ends_right_with_the_operator_broken_at_each_of_its_writes(name: str, how: str) -> None:
