@@ -22,8 +22,8 @@ from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.onlooker import Onlooker
 from headstay.controllers.owners import Owners
-from headstay.controllers.rayservice_watches import BY_RAYSERVICE, rayservice_keys
-from headstay.controllers.recorder import Recorder
+from headstay.controllers.rayservice_watches import BY_RAYSERVICE, rayservice_keys, what_matters
+from headstay.controllers.recorder import Once, Recorder
 from headstay.controllers.written_places import WrittenPlaces
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import ObjectMeta, Pod
@@ -49,7 +49,7 @@ from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
 from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.places import storage_texts
-from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
+from headstay.plan.raycluster.plan import Create, Holder, Observed, Plan
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status, seconds_to_hold
 from headstay.plan.raycluster.writer import has_head, identities_of, shared_identity, wants_holders
@@ -93,7 +93,7 @@ class RayClusterController:
         self._settings = settings
         self._now = now
         self._expectations = Expectations()
-        self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
+        self._told = Once()
         operator_metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
         self._onlooker = Onlooker(settings, operator_metrics)
         self._actor = Actor(
@@ -198,7 +198,7 @@ class RayClusterController:
             self._expectations.forget(key)
             self._actor.forget(key)
             self._owners.forget(key)
-            self._told.pop(key, None)
+            self._told.forget(key)
             self._onlooker.forget(key)
             self._places.forget(key)
             return Result()
@@ -216,7 +216,8 @@ class RayClusterController:
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
-            self._tell_once(cluster, event)
+            if self._told.is_news(cluster, event):
+                self._recorder.record(cluster, event)
         error, wait = await self._act(cluster, plan)
         held = await self._write_status(observed, plan, error) if plan.status else 0.0
         if error is not None:
@@ -300,17 +301,6 @@ class RayClusterController:
             log.debug("RayCluster %s: status not written: %s", cluster.key, error)
         return 0.0
 
-    def _tell_once(self, cluster: RayCluster, event: EventDraft) -> None:
-        """One Event for one problem of one version of an object, however often it is looked at."""
-        version = (cluster.metadata.uid, cluster.metadata.generation)
-        if self._told.get(cluster.key, (None,))[0] != version:
-            self._told[cluster.key] = (version, set())
-        told = self._told[cluster.key][1]
-        if event not in told:
-            told.add(event)
-            log.log(logging.WARNING if event.type == "Warning" else logging.INFO, "%s", event.note)
-            self._recorder.record(cluster, event)
-
     def _result(self, key: ObjectKey, plan: Plan, wait: Waiting | None) -> Result:
         """A wait must not outlast a doubt, which nothing but time brings up again."""
         asked, reason = (wait.seconds, wait.reason) if wait is not None else (plan.requeue_after, plan.reason)
@@ -333,12 +323,7 @@ class RayClusterController:
             self._expectations.settled(key, group)
 
     def _cluster_changed(self, old: RayCluster | None, new: RayCluster | None) -> None:
-        """A status that only says the same in other words is no reason to look again.
-
-        Such a status is our own writing: were it one, an error text that differs from try to try would become a
-        loop without back-off.
-        """
-        if old is None or new is None or _what_matters(old) != _what_matters(new):
+        if old is None or new is None or what_matters(old) != what_matters(new):
             for cluster in filter(None, (old, new)):
                 self.controller.enqueue(cluster.key)
                 for other in self._sharers(cluster):
@@ -359,20 +344,6 @@ class _Failed:
     def __init__(self, failure: Failure, cause: StatusError | TransportError | Transient) -> None:
         self.failure = failure
         self.cause = cause
-
-
-def _what_matters(cluster: RayCluster) -> tuple[object, ...]:
-    metadata = cluster.metadata
-    conditions = sorted((found["type"], found["status"]) for found in cluster.status.get("conditions") or [])
-    return (
-        metadata.uid,
-        metadata.generation,
-        metadata.labels,
-        metadata.annotations,
-        metadata.finalizers,
-        metadata.deletion_timestamp,
-        conditions,
-    )
 
 
 def _cluster_keys(metadata: ObjectMeta) -> Iterable[ObjectKey]:

@@ -18,7 +18,7 @@ from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.raycluster import BY_CLUSTER, RayClusterController
 from headstay.controllers.rayservice_actions import ServiceActor, StorageBook
 from headstay.controllers.rayservice_watches import BY_RAYSERVICE, rayservice_keys, what_matters
-from headstay.controllers.recorder import ServiceRecorder
+from headstay.controllers.recorder import Once, ServiceRecorder
 from headstay.controllers.serve_look import ServeLook
 from headstay.gcs.dashboard import Dashboard, DashboardError, RefusedError
 from headstay.model.errors import StatusError, is_not_found
@@ -27,7 +27,6 @@ from headstay.model.objects import ObjectKey
 from headstay.model.ray import CLUSTER, ORIGINATED_FROM_CRD, RAYCLUSTERS, RayCluster, Service
 from headstay.model.rayservice import RAYSERVICES, RayService
 from headstay.model.resource import SERVICES
-from headstay.plan.raycluster.plan import EventDraft
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.clusters import promoted
 from headstay.plan.rayservice.decide import nobody_knows, plan_rayservice
@@ -76,7 +75,7 @@ class RayServiceController:
         self._book = StorageBook(client, book_namespace)
         self._look = ServeLook(dashboard)
         self._actor = ServiceActor(client, recorder, dashboard, self._book)
-        self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
+        self._told = Once()
         self._clusters = clusters.clusters
         self._pods = clusters.pods
         self.rayservices = Reflector(client, RAYSERVICES, RayService, namespace=namespace)
@@ -101,6 +100,7 @@ class RayServiceController:
         self.controller.watches(self.services, lambda service: rayservice_keys(service.metadata))
         self.controller.watches(self._clusters, lambda cluster: rayservice_keys(cluster.metadata))
         self.controller.watches(self._pods, self._keys_of_pod)
+        self._clusters.on_change(self._cluster_changed)
 
     async def run(self) -> None:
         """Until cancelled. The RayCluster controller runs the caches that are its own."""
@@ -128,13 +128,14 @@ class RayServiceController:
     async def reconcile(self, key: ObjectKey) -> Result:
         service = self.rayservices.cache.get(key)
         if service is None:
-            self._told.pop(key, None)
+            self._told.forget(key)
             return Result()
         observed = await self._with_answers(self._observe(service))
         plan = plan_rayservice(observed, self._settings, self._now(), self._may_serve)
         log.debug("RayService %s: %s", key, plan.reason)
         for event in plan.events:
-            self._tell_once(service, event)
+            if self._told.is_news(service, event):
+                self._recorder.record(service, event)
         failure = await self._act(service, plan)
         if plan.names is not None:
             await self._write_status(observed, plan)
@@ -178,7 +179,6 @@ class RayServiceController:
         names = promoted(observed)
         config = str(service.spec.get("serveConfigV2") or "")
         looked = await self._look.at(observed.clusters, config, {names.active, names.pending})
-        self._look.keep_only({cluster.metadata.uid for cluster in self._clusters.cache.list()})
         return replace(observed, clusters=looked)
 
     async def _settle_doubts(self, observed: Observed) -> None:
@@ -244,20 +244,14 @@ class RayServiceController:
             if not is_not_found(error):
                 raise
 
-    def _tell_once(self, service: RayService, event: EventDraft) -> None:
-        version = (service.metadata.uid, service.metadata.generation)
-        if self._told.get(service.key, (None,))[0] != version:
-            self._told[service.key] = (version, set())
-        told = self._told[service.key][1]
-        if event not in told:
-            told.add(event)
-            log.log(logging.WARNING if event.type == "Warning" else logging.INFO, "%s", event.note)
-            self._recorder.record(service, event)
-
     def _service_changed(self, old: RayService | None, new: RayService | None) -> None:
         if old is None or new is None or what_matters(old) != what_matters(new):
             for service in filter(None, (old, new)):
                 self.controller.enqueue(service.key)
+
+    def _cluster_changed(self, old: RayCluster | None, new: RayCluster | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self._look.forget(old.metadata.uid)
 
     def _keys_of_pod(self, pod: Pod) -> list[ObjectKey]:
         name = pod.metadata.labels.get(CLUSTER, "")

@@ -1,8 +1,8 @@
-"""Whose news an object is: from RayClusters, Pods and Services to the RayService that they belong to."""
+"""What is news, and whose: from RayClusters, Pods and Services to the RayService that they belong to."""
 
 from headstay.model.meta import ObjectMeta
 from headstay.model.objects import ObjectKey
-from headstay.model.ray import ORIGINATED_FROM_CRD, ORIGINATED_FROM_NAME
+from headstay.model.ray import ORIGINATED_FROM_CRD, ORIGINATED_FROM_NAME, RayObject
 from headstay.model.rayservice import RayService
 
 BY_RAYSERVICE = "rayservice"
@@ -15,10 +15,15 @@ def rayservice_keys(metadata: ObjectMeta) -> list[ObjectKey]:
     return [ObjectKey(metadata.namespace, name)] if name and labels.get(ORIGINATED_FROM_CRD) == "RayService" else []
 
 
-def what_matters(service: RayService) -> tuple[object, ...]:
-    """All but what only says the same in other words: our own status would otherwise wake us again and again."""
-    metadata = service.metadata
-    conditions = sorted((found["type"], found["status"]) for found in service.status.get("conditions") or [])
+def what_matters(found: RayObject) -> tuple[object, ...]:
+    """A status that only says the same in other words is no reason to look again.
+
+    Such a status is our own writing: were it one, an error text that differs from try to try would become a loop
+    without back-off.
+    """
+    metadata = found.metadata
+    conditions = sorted((told["type"], told["status"]) for told in found.status.get("conditions") or [])
+    names = (found.active, found.pending) if isinstance(found, RayService) else ()
     return (
         metadata.uid,
         metadata.generation,
@@ -26,7 +31,6 @@ def what_matters(service: RayService) -> tuple[object, ...]:
         metadata.annotations,
         metadata.finalizers,
         metadata.deletion_timestamp,
-        service.active,
-        service.pending,
         conditions,
+        names,
     )

@@ -46,8 +46,9 @@ class ServeLook:
     def deployed(self, uid: str, config_hash: str) -> None:
         self._of(uid).deployed = (config_hash, _monotonic() + SETTLING_SECONDS)
 
-    def keep_only(self, uids: set[str]) -> None:
-        self._memory = {uid: memory for uid, memory in self._memory.items() if uid in uids}
+    def forget(self, uid: str) -> None:
+        """The cluster is gone."""
+        self._memory.pop(uid, None)
 
     async def _one(self, seen: Seen, config: str) -> Seen:
         memory = self._of(seen.cluster.metadata.uid)

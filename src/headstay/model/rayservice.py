@@ -1,12 +1,7 @@
 """A RayService as the operator reads it, and the words of its contract. What it serves stays the user's own text."""
 
-from typing import Any
-
-import msgspec
-
-from headstay.model.meta import Condition, ObjectMeta, View
-from headstay.model.objects import Obj, ObjectKey
-from headstay.model.ray import API_VERSION, GROUP, MANAGED_BY_US
+from headstay.model.objects import Obj
+from headstay.model.ray import GROUP, RayObject
 from headstay.model.resource import Resource
 
 RAYSERVICES = Resource(GROUP, "v1", "rayservices", "RayService")
@@ -28,34 +23,8 @@ NEW_CLUSTER = "NewCluster"
 INCREMENTAL = "NewClusterWithIncrementalUpgrade"
 
 
-class RayService(View):
-    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
-    spec: dict[str, Any] = msgspec.field(default_factory=dict)
-    status: dict[str, Any] = msgspec.field(default_factory=dict)
-
-    @property
-    def key(self) -> ObjectKey:
-        return ObjectKey(self.metadata.namespace, self.metadata.name)
-
-    @property
-    def name(self) -> str:
-        return self.metadata.name
-
-    @property
-    def namespace(self) -> str:
-        return self.metadata.namespace
-
-    @property
-    def annotations(self) -> dict[str, str]:
-        return self.metadata.annotations
-
-    @property
-    def deleting(self) -> bool:
-        return self.metadata.deletion_timestamp is not None
-
-    @property
-    def managed_by_us(self) -> bool:
-        return self.spec.get("managedBy") in {None, "", MANAGED_BY_US}
+class RayService(RayObject):
+    KIND = RAYSERVICES.kind
 
     @property
     def cluster_spec(self) -> Obj:
@@ -82,26 +51,6 @@ class RayService(View):
     @property
     def pending(self) -> str:
         return _cluster_name(self.status, "pendingServiceStatus")
-
-    def condition(self, kind: str) -> Condition | None:
-        for found in self.status.get("conditions") or []:
-            if found.get("type") == kind:
-                return msgspec.convert(found, Condition)
-        return None
-
-    def is_true(self, kind: str) -> bool:
-        found = self.condition(kind)
-        return found is not None and found.status == "True"
-
-    def owner_reference(self) -> Obj:
-        return {
-            "apiVersion": API_VERSION,
-            "kind": RAYSERVICES.kind,
-            "name": self.metadata.name,
-            "uid": self.metadata.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
 
 
 def _cluster_name(status: Obj, field: str) -> str:
