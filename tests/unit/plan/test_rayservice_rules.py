@@ -1,9 +1,12 @@
 """What a RayService must keep to, what becomes of one that does not, and how one ends."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 from tests.unit.plan.clusters import NOW, head_template
 from tests.unit.plan.rayservices import (
     actions,
@@ -20,11 +23,13 @@ from tests.unit.plan.rayservices import (
 )
 
 from headstay.model.objects import Obj
+from headstay.model.rayservice import RayService
 from headstay.plan.rayservice.plan import CreateCluster, DeleteCluster, Names, SetFinalizers, UpdateCluster
 from headstay.plan.rayservice.serve_config import ServeConfigError, serve_config
 from headstay.plan.rayservice.status import is_worth_writing
 from headstay.plan.rayservice.validation import seconds_of, validate
 
+SAMPLES = Path(__file__).parents[3] / "config" / "samples"
 INCREMENTAL = "NewClusterWithIncrementalUpgrade"
 PACE = {"maxSurgePercent": 50, "stepSizePercent": 10, "intervalSeconds": 5, "gatewayClassName": "istio"}
 
@@ -99,6 +104,14 @@ def test_a_broken_rule_is_named_with_its_fix_and_nothing_is_made(fields: Obj, ki
 )
 def test_what_keeps_the_rules_is_acted_on(fields: Obj) -> None:
     assert validate(service(**fields)) is None
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("ray-service.*.yaml")), ids=lambda path: path.name)
+def test_the_samples_pass(sample: Path) -> None:
+    documents = [found for found in yaml.safe_load_all(sample.read_text()) if found["kind"] == "RayService"]
+    assert documents
+    for document in documents:
+        assert validate(msgspec.convert(document, RayService)) is None
 
 
 def test_an_invalid_edit_leaves_a_running_service_alone() -> None:
