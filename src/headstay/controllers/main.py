@@ -104,7 +104,12 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     add("--leader-election", action=argparse.BooleanOptionalAction, default=True, help="act only while holding a Lease")
     add("--leader-election-namespace", default="", help="namespace of the Lease; by default the operator's own")
-    add("--reconcile-concurrency", type=int, default=4, help="RayClusters worked on at the same time; as many RayServices")
+    add(
+        "--reconcile-concurrency",
+        type=int,
+        default=4,
+        help="RayClusters worked on at the same time; as many RayServices",
+    )
     add("--log-format", choices=["json", "text"], default="json" if in_cluster else "text")
     add("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     add("--version", action="version", version=f"headstay {__version__}")
