@@ -15,7 +15,8 @@ from tests.unit.controllers.take_over import documents
 
 from headstay.model.objects import Obj
 from headstay.model.ray import REDIS_CLEANUP_FINALIZER
-from headstay.model.ray_crds import raycluster_crd
+from headstay.model.ray_crds import raycluster_crd, rayservice_crd
+from headstay.model.rayservice import RAYSERVICE_FINALIZER
 from headstay.model.timestamps import rfc3339_micro
 
 PAGE = Path(__file__).parents[2] / "docs" / "uninstall.md"
@@ -62,13 +63,12 @@ async def test_a_deletion_that_hangs_without_an_operator_ends_and_the_keys_are_n
     done = await release(server, "--yes")
     assert done == (
         0,
-        "released default/stuck, being deleted; keys of storage namespace my-ns stay in Redis\n",
+        "released RayCluster default/stuck, being deleted; keys of storage namespace my-ns stay in Redis\n",
         "",
     )
     assert await finalizers(server, "stuck") is None
-    assert (await release(server, "--yes")).out == (
-        "No RayCluster in namespace default has the Redis cleanup finalizer.\n"
-    )
+    nothing = "No RayCluster and no RayService in namespace default has a finalizer of Headstay.\n"
+    assert (await release(server, "--yes")).out == nothing
 
 
 async def test_only_that_finalizer_goes_and_only_where_it_was_asked_for(server: Server) -> None:
@@ -80,9 +80,24 @@ async def test_only_that_finalizer_goes_and_only_where_it_was_asked_for(server: 
     assert await finalizers(server, "there", "other") == [REDIS_CLEANUP_FINALIZER]
     done = await release(server, "--all-namespaces", "--yes", "-o", "json")
     uid = await server.run("get", "raycluster", "there", "-n", "other", "-ojsonpath={.metadata.uid}")
-    released = {"namespace": "other", "name": "there", "beingDeleted": False, "storageNamespace": uid}
-    assert json.loads(done.out) == {"released": [released], "failed": []}
+    released = {"kind": "RayCluster", "namespace": "other", "name": "there", "beingDeleted": False}
+    assert json.loads(done.out) == {"released": [released | {"storageNamespace": uid}], "failed": []}
     assert await finalizers(server, "there", "other") == []
+
+
+async def test_a_rayservice_is_let_go_too(server: Server) -> None:
+    await server.run("apply", "-f-", stdin=rayservice_crd())
+    await server.run("wait", "--for=condition=Established", "crd/rayservices.ray.io", "--timeout=30s")
+    metadata = {"name": "it", "namespace": "default", "finalizers": [RAYSERVICE_FINALIZER]}
+    spec = {"rayClusterConfig": raycluster("it")["spec"]}
+    await server.run(
+        "apply",
+        "-f-",
+        stdin={"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": spec},
+    )
+    await server.run("delete", "rayservice", "it", "--wait=false")
+    assert (await release(server, "--yes")).out == "released RayService default/it, being deleted\n"
+    assert await server.run("get", "rayservices", "--ignore-not-found") == ""
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("n\n", True), ("", True), ("y\n", False)])

@@ -182,6 +182,9 @@ class Judges:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
+    def pods(self) -> list[Obj]:
+        return list(self._pods.values())
+
     def pods_of(self, cluster: str) -> list[Obj]:
         return [pod for pod in self._pods.values() if dig(pod, "metadata", "labels", CLUSTER) == cluster]
 
@@ -196,12 +199,12 @@ class Judges:
         """Objects whose owner is gone, and finalizers on what should be."""
         uids = {
             dig(msgspec.json.decode(entry.value), "metadata", "uid")
-            for table in ("rayclusters.ray.io", "jobs.batch")
+            for table in ("rayclusters.ray.io", "rayservices.ray.io", "jobs.batch")
             for _, entry in store.entries(table)
         }
         return [
             f"{key.text} outlived its owner"
-            for table in ("pods", "services", "jobs.batch")
+            for table in ("pods", "services", "jobs.batch", "rayclusters.ray.io")
             for key, entry in store.entries(table)
             if (owner := _owner(msgspec.json.decode(entry.value))) and owner not in uids
         ]

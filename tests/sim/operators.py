@@ -122,7 +122,7 @@ class Process:
                 draw=random.random,
                 heads=self._heads,
             ).under(self._judges)
-            await self._lease.run(self.controller.run)
+            await self._lease.run(self._lead)
         except LeadershipLostError:
             pass
         finally:
@@ -130,3 +130,7 @@ class Process:
             writing.cancel()
             await asyncio.wait({writing})
             self.ended.set()
+
+    async def _lead(self) -> None:
+        if self.controller is not None:
+            await self.controller.run()

@@ -79,7 +79,7 @@ def makes_a_head_while_the_old_one_goes(patch: pytest.MonkeyPatch) -> None:
 
 def writes_a_status_every_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(raycluster, "is_worth_writing", lambda *_: True)
-    patch.setattr(raycluster, "_what_matters", lambda cluster: (cluster.metadata.resource_version,))
+    patch.setattr(raycluster, "what_matters", lambda cluster: (cluster.metadata.resource_version,))
 
 
 BROKEN: list[tuple[Break, str]] = [

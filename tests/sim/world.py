@@ -38,6 +38,7 @@ from headstay.model.resource import (
     PODS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    Resource,
 )
 from headstay.plan.debts import DEBT
 from headstay.plan.raycluster.journal import read_journal
@@ -62,6 +63,9 @@ class Kit:
 
 
 class World:
+    kinds: tuple[Resource, ...] = (RAYCLUSTERS, PODS, SERVICES, JOBS, CONFIGMAPS)
+    """What has owners or is one."""
+
     def __init__(self, kit: Kit, weather: Weather) -> None:
         self.kit = kit
         self.weather = weather
@@ -105,8 +109,7 @@ class World:
         await self.kubelet.register()
         informers = Informers(InProcessClient(self.api, field_manager="controllers"))
         jobs = Jobs(informers, EventRecorder(self.user, "job-controller", now=clock), now=clock)
-        kinds = [RAYCLUSTERS, PODS, SERVICES, JOBS, CONFIGMAPS]
-        garbage = GarbageCollector(informers.client, lambda: kinds)
+        garbage = GarbageCollector(informers.client, lambda: self.kinds)
         for work in (informers.run(), jobs.controller.run(), garbage.run(), self.kubelet.run()):
             self._tasks.append(asyncio.create_task(work))
         for number in range(self.kit.operators):
@@ -122,7 +125,13 @@ class World:
         await asyncio.wait(self._tasks)
 
     def _start_operator(self, name: str) -> None:
-        process = Process(
+        process = self._process(name)
+        self.operators[name] = process
+        process.start()
+        self._tasks.append(asyncio.create_task(self._restart_when_ended(process)))
+
+    def _process(self, name: str) -> Process:
+        return Process(
             name,
             self.user,
             self.weather,
@@ -134,9 +143,6 @@ class World:
             heads=lambda changed: Ear(self.heads, changed, self._addresses),
             fence=self.kit.fence,
         )
-        self.operators[name] = process
-        process.start()
-        self._tasks.append(asyncio.create_task(self._restart_when_ended(process)))
 
     async def _restart_when_ended(self, process: Process) -> None:
         """What a Deployment's kubelet does."""

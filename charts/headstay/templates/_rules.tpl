@@ -1,27 +1,31 @@
 {{/*
 All that the operator may do, and the only place that says it: config/ and `headstay up` are rendered from here
 (`python config/generate.py` after a change). Least privilege: no Secret unless redisAccess.enabled asks for it, and
-of a RayCluster nothing but metadata and status.
+of what users wrote, RayClusters and RayServices, it changes nothing but metadata and status.
 */}}
 
 {{/* In every namespace it acts in. */}}
 {{- define "headstay.rules.watched" -}}
+# RayClusters are made and deleted for RayServices alone.
 - apiGroups: [ray.io]
   resources: [rayclusters]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [ray.io]
+  resources: [rayservices]
   verbs: [get, list, watch, patch]
 - apiGroups: [ray.io]
-  resources: [rayclusters/status]
+  resources: [rayclusters/status, rayservices/status]
   verbs: [patch]
 # Needed where admission enforces permissions on owner references that block deletion.
 - apiGroups: [ray.io]
-  resources: [rayclusters/finalizers]
+  resources: [rayclusters/finalizers, rayservices/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create]
+  verbs: [get, list, watch, create, patch]
 # The keeper of heads whose GCS recovers in place; nobody's ConfigMaps are read.
 - apiGroups: [""]
   resources: [configmaps]
@@ -60,7 +64,7 @@ of a RayCluster nothing but metadata and status.
   resources: [leases]
   resourceNames: [headstay-operator-leader]
   verbs: [get, update]
-# Debts: what may be left in Redis of clusters that are gone.
+# Debts: what may be left in Redis of clusters that are gone. And which storage namespace a RayService used last.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch, delete]

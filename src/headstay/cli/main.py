@@ -136,7 +136,7 @@ def release_finalizers(
     force: Annotated[bool, typer.Option("--force", help="Even while an operator is running.")] = False,
     output: OutputOption = Output.text,
 ) -> None:
-    """Take the Redis cleanup finalizer off RayClusters, for when no operator is left to do it.
+    """Take the finalizers off RayClusters and RayServices, for when no operator is left to do it.
 
     Names the storage namespaces whose keys stay in Redis.
     """

@@ -1,7 +1,7 @@
 """`headstay operator release-finalizers`: for clusters that no operator will ever clean up after.
 
-Without an operator a RayCluster with the Redis cleanup finalizer cannot be deleted. This takes the finalizer off, and
-names the storage namespaces whose keys then stay in Redis. Other finalizers are not touched.
+Without an operator a RayCluster with the Redis cleanup finalizer cannot be deleted, and no RayService. This takes the
+finalizers off, and names the storage namespaces whose keys then stay in Redis. Other finalizers are not touched.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from headstay.cli.output import Output, UserError, console, print_json
 from headstay.controllers.manifests import LEASE
 from headstay.model.errors import StatusError, is_conflict, is_not_found
 from headstay.model.objects import Obj
-from headstay.model.ray import RAYCLUSTERS, REDIS_CLEANUP_FINALIZER, RayCluster
+from headstay.model.ray import RAYCLUSTERS, REDIS_CLEANUP_FINALIZER, RayCluster, RayObject
+from headstay.model.rayservice import RAYSERVICE_FINALIZER, RAYSERVICES, RayService
 from headstay.model.resource import LEASES, Resource
 from headstay.model.timestamps import parse
 from headstay.plan.raycluster.identity import storage_namespace_env
@@ -43,20 +44,26 @@ class Options:
 
 
 class Held(NamedTuple):
-    """A RayCluster with the finalizer, and the storage namespace that stays behind."""
+    """An object with a finalizer of ours, and of a RayCluster the storage namespace that stays behind."""
 
+    resource: Resource
     namespace: str
     name: str
     deleting: bool
-    storage: str
+    storage: str = ""
+
+    @property
+    def finalizer(self) -> str:
+        return REDIS_CLEANUP_FINALIZER if self.resource == RAYCLUSTERS else RAYSERVICE_FINALIZER
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        found = {
+            "kind": self.resource.kind,
             "namespace": self.namespace,
             "name": self.name,
             "beingDeleted": self.deleting,
-            "storageNamespace": self.storage,
         }
+        return found | ({"storageNamespace": self.storage} if self.storage else {})
 
 
 def release_finalizers(options: Options) -> None:
@@ -77,7 +84,7 @@ async def _run(options: Options) -> None:
     async with HttpClient(config) as client:
         if not options.force:
             await _refuse_beside_an_operator(client)
-        held = [_held(cluster) async for cluster in _clusters(client, namespace)]
+        held = [one async for one in _all_held(client, namespace)]
         if not held:
             _say_nothing_to_do(options, namespace)
             return
@@ -87,11 +94,25 @@ async def _run(options: Options) -> None:
     _report(options, held, failed)
 
 
-async def _clusters(client: Client, namespace: str) -> AsyncIterator[RayCluster]:
+async def _all_held(client: Client, namespace: str) -> AsyncIterator[Held]:
+    """RayServices first: with its own finalizer off, one that is being deleted lets its RayClusters go, too."""
+    try:
+        async for item in _all(client, RAYSERVICES, namespace):
+            service = msgspec.json.decode(item, type=RayService)
+            if RAYSERVICE_FINALIZER in service.metadata.finalizers:
+                yield _held(RAYSERVICES, service)
+    except StatusError as error:
+        if not is_not_found(error):  # a cluster without that CRD has no RayServices
+            raise
     async for item in _all(client, RAYCLUSTERS, namespace):
         cluster = msgspec.json.decode(item, type=RayCluster)
         if REDIS_CLEANUP_FINALIZER in cluster.metadata.finalizers:
-            yield cluster
+            storage = storage_namespace_env(cluster).get("value") or "(taken from the head Pod's environment)"
+            yield _held(RAYCLUSTERS, cluster)._replace(storage=storage)
+
+
+def _held(resource: Resource, found: RayObject) -> Held:
+    return Held(resource, found.namespace, found.name, found.deleting)
 
 
 async def _all(client: Client, resource: Resource, namespace: str) -> AsyncIterator[bytes]:
@@ -103,11 +124,6 @@ async def _all(client: Client, resource: Resource, namespace: str) -> AsyncItera
         token = page.continue_token
         if not token:
             return
-
-
-def _held(cluster: RayCluster) -> Held:
-    storage = storage_namespace_env(cluster).get("value") or "(taken from the head Pod's environment)"
-    return Held(cluster.namespace, cluster.name, cluster.deleting, storage)
 
 
 async def _refuse_beside_an_operator(client: Client) -> None:
@@ -135,7 +151,7 @@ def _is_held(lease: Obj, now: datetime) -> bool:
 
 
 def _ask(held: list[Held]) -> None:
-    console.print(f"The Redis cleanup finalizer will be taken off {len(held)} RayClusters:")
+    console.print(f"The finalizers of Headstay will be taken off {len(held)} objects:")
     for one in held:
         console.print(f"  {_line(one)}", soft_wrap=True)
     if not typer.confirm("Their keys in Redis are then yours to remove. Go on?"):
@@ -144,7 +160,8 @@ def _ask(held: list[Held]) -> None:
 
 def _line(one: Held) -> str:
     state = ", being deleted" if one.deleting else ""
-    return f"{one.namespace}/{one.name}{state}; keys of storage namespace {one.storage} stay in Redis"
+    keys = f"; keys of storage namespace {one.storage} stay in Redis" if one.storage else ""
+    return f"{one.resource.kind} {one.namespace}/{one.name}{state}{keys}"
 
 
 async def _release(client: Client, one: Held) -> str:
@@ -152,10 +169,10 @@ async def _release(client: Client, one: Held) -> str:
     why = ""
     for _ in range(_TRIES):
         try:
-            found = await client.get(RAYCLUSTERS, one.namespace, one.name)
-            rest = [name for name in found["metadata"].get("finalizers") or [] if name != REDIS_CLEANUP_FINALIZER]
+            found = await client.get(one.resource, one.namespace, one.name)
+            rest = [name for name in found["metadata"].get("finalizers") or [] if name != one.finalizer]
             metadata = {"finalizers": rest or None, "resourceVersion": found["metadata"]["resourceVersion"]}
-            await client.patch(RAYCLUSTERS, one.namespace, one.name, {"metadata": metadata})
+            await client.patch(one.resource, one.namespace, one.name, {"metadata": metadata})
         except StatusError as error:
             if is_not_found(error):
                 return ""
@@ -174,7 +191,7 @@ def _say_nothing_to_do(options: Options, namespace: str) -> None:
         print_json({"released": [], "failed": []})
     else:
         where = f"in namespace {namespace}" if namespace else "in any namespace"
-        console.print(f"No RayCluster {where} has the Redis cleanup finalizer.")
+        console.print(f"No RayCluster and no RayService {where} has a finalizer of Headstay.")
 
 
 def _report(options: Options, held: list[Held], failed: dict[Held, str]) -> None:
@@ -186,6 +203,8 @@ def _report(options: Options, held: list[Held], failed: dict[Held, str]) -> None
         for one in released:
             console.print(f"released {_line(one)}", soft_wrap=True)
         for one, why in failed.items():
-            console.print(f"[bold red]not released[/] {one.namespace}/{one.name}: {why}", soft_wrap=True)
+            console.print(
+                f"[bold red]not released[/] {one.resource.kind} {one.namespace}/{one.name}: {why}", soft_wrap=True
+            )
     if failed:
         raise SystemExit(1)

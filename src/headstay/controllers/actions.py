@@ -176,7 +176,7 @@ class Actor:
     def _name(self, cluster: RayCluster, prefix: str) -> str:
         """A fresh name, or the one just refused: a refusal said again is then the same Event and condition."""
         refused = self._refused.get(cluster.key, {}).pop(prefix, None)
-        return refused or prefix + "".join(_ALPHABET[int(self._draw() * len(_ALPHABET))] for _ in range(_SUFFIX_LENGTH))
+        return refused or prefix + random_suffix(self._draw)
 
     async def _is_already_ours(self, cluster: RayCluster, action: Create) -> bool:
         """Whether the object in our way is the one we wanted to make: an earlier answer was lost, or the cache lags."""
@@ -251,6 +251,11 @@ class Actor:
         level = logging.WARNING if event.type == "Warning" else logging.INFO
         log.log(level, "RayCluster %s: %s", cluster.key, note)
         self._recorder.record(cluster, event._replace(note=note))
+
+
+def random_suffix(draw: Callable[[], float]) -> str:
+    """As Kubernetes makes them for `generateName`: no vowels, so that no words come out."""
+    return "".join(_ALPHABET[int(draw() * len(_ALPHABET))] for _ in range(_SUFFIX_LENGTH))
 
 
 def _monotonic() -> float:

@@ -1,4 +1,4 @@
-"""Which cluster an object belongs to, and what of a cluster is worth a look."""
+"""Which cluster an object belongs to."""
 
 from collections.abc import Iterable
 
@@ -13,22 +13,7 @@ from headstay.model.ray import (
     ORIGINATED_FROM_CRD,
     ORIGINATED_FROM_NAME,
     REDIS_CHECK,
-    RayCluster,
 )
-
-
-def what_matters(cluster: RayCluster) -> tuple[object, ...]:
-    metadata = cluster.metadata
-    conditions = sorted((found["type"], found["status"]) for found in cluster.status.get("conditions") or [])
-    return (
-        metadata.uid,
-        metadata.generation,
-        metadata.labels,
-        metadata.annotations,
-        metadata.finalizers,
-        metadata.deletion_timestamp,
-        conditions,
-    )
 
 
 def cluster_keys(metadata: ObjectMeta) -> Iterable[ObjectKey]:

@@ -29,10 +29,12 @@ from headstay.controllers.logs import set_up_logs
 from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.raycluster import RayClusterController
-from headstay.controllers.recorder import ClusterEvents
+from headstay.controllers.rayservice import RayServiceController
+from headstay.controllers.recorder import ClusterEvents, ServiceEvents
 from headstay.controllers.redis_access import RedisAccess
 from headstay.controllers.storage_sampler import StorageSampler
 from headstay.gcs.cleaning import cleaner_source
+from headstay.gcs.dashboard import Dashboard, HttpDashboard
 from headstay.model.objects import ObjectKey
 from headstay.model.ray import RayCluster
 from headstay.plan.raycluster.settings import Settings
@@ -89,7 +91,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     in_cluster = bool(environ.get("KUBERNETES_SERVICE_HOST"))
     parser = argparse.ArgumentParser(
         prog="headstay operator",
-        description="Runs the Headstay operator for RayClusters.",
+        description="Runs the Headstay operator for RayClusters and RayServices.",
         epilog="headstay operator release-finalizers --help: lets RayClusters go that no operator will clean up after.",
     )
     add = parser.add_argument
@@ -104,7 +106,12 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     add("--leader-election", action=argparse.BooleanOptionalAction, default=True, help="act only while holding a Lease")
     add("--leader-election-namespace", default="", help="namespace of the Lease; by default the operator's own")
-    add("--reconcile-concurrency", type=int, default=4, help="RayClusters worked on at the same time")
+    add(
+        "--reconcile-concurrency",
+        type=int,
+        default=4,
+        help="RayClusters worked on at the same time; as many RayServices",
+    )
     add("--log-format", choices=["json", "text"], default="json" if in_cluster else "text")
     add("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     add("--version", action="version", version=f"headstay {__version__}")
@@ -117,7 +124,8 @@ async def _serve(options: Options, settings: Settings, config: ClusterConfig, en
         client = await stack.enter_async_context(HttpClient(config, allow_insecure=options.insecure, metrics=metrics))
         lease = _lease(options, config, client, environ) if options.leader_election else None
         debts = environ.get("POD_NAMESPACE") or options.lease_namespace or config.namespace
-        operator = Operator(client, lease, settings, options, metrics, debt_namespace=debts)
+        dashboard = await stack.enter_async_context(HttpDashboard())
+        operator = Operator(client, lease, settings, options, metrics, dashboard=dashboard, debt_namespace=debts)
         if options.metrics_address:
             host, port = _address(options.metrics_address)
             ready = {"caches": operator.why_not_ready}
@@ -161,6 +169,7 @@ class Operator:
         options: Options,
         metrics: Metrics,
         *,
+        dashboard: Dashboard,
         debt_namespace: str,
     ) -> None:
         self._lease = lease
@@ -192,6 +201,25 @@ class Operator:
             )
             for namespace in namespaces
         ]
+        self._service_events = EventRecorder(client, "rayservice-controller", instance=socket.gethostname())
+        services = [
+            RayServiceController(
+                acting,
+                ServiceEvents(self._service_events),
+                settings,
+                now=lambda: datetime.now(UTC),
+                clusters=clusters,
+                dashboard=dashboard,
+                namespace=namespace,
+                workers=options.workers,
+                metrics=metrics,
+                operator_metrics=operator_metrics,
+                book_namespace=debt_namespace,
+                beside=lambda: self._kuberay.beside if self._kuberay else "",
+            )
+            for namespace, clusters in zip(namespaces, self._controllers, strict=True)
+        ]
+        self._all: list[RayClusterController | RayServiceController] = [*self._controllers, *services]
         self._debts = DebtController(
             acting,
             self._events,
@@ -219,15 +247,17 @@ class Operator:
         return listen
 
     async def run(self) -> None:
-        events = asyncio.create_task(self._events.run(), name="events")
+        recorders = (self._events, self._service_events)
+        events = [asyncio.create_task(recorder.run(), name="events") for recorder in recorders]
         try:
             if self._lease is None:
                 await self._lead()
             else:
                 await self._lease.run(self._lead)
         finally:
-            events.cancel()
-            await asyncio.wait({events})
+            for task in events:
+                task.cancel()
+            await asyncio.wait(events)
 
     async def _lead(self) -> None:
         """Caches are filled only now: what a standby saw before it led could be older than the last leader's writes."""
@@ -236,7 +266,7 @@ class Operator:
                 group.create_task(self._kuberay.run(), name="kuberay")
                 # The first look ends or fails within its call's own bound, and is repeated: until then nothing is done.
                 await self._kuberay.known.wait()
-            for controller in self._controllers:
+            for controller in self._all:
                 group.create_task(controller.run())
             group.create_task(self._debts.run())
             if self._sampler is not None:
@@ -246,14 +276,14 @@ class Operator:
         return [cluster for controller in self._controllers for cluster in controller.clusters.cache.list()]
 
     def _look_at_all(self) -> None:
-        for controller in self._controllers:
+        for controller in self._all:
             controller.look_at_all()
 
     def why_not_ready(self) -> str:
         """A standby is ready: it has nothing to do but wait."""
         if self._lease is not None and not self._lease.holds:
             return "" if self._lease.holder not in {"", self._lease.identity} else "not the leader yet"
-        waiting = [name for controller in self._controllers for name in controller.unsynced()]
+        waiting = [name for controller in self._all for name in controller.unsynced()]
         return f"no first list yet of {', '.join(waiting)}" if waiting else ""
 
 

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from headstay.controllers.storage_metrics import StorageMetrics
 from headstay.model.ray import ORIGINATED_FROM_CRD, RayCluster
+from headstay.model.rayservice import READY, UPGRADE_IN_PROGRESS, RayService
 from headstay.model.timestamps import parse
 from headstay.plan.raycluster.plan import Recovery
 from headstay.plan.raycluster.recoveries import HOWS, PHASES
@@ -46,7 +47,9 @@ class OperatorMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._clusters = _Clusters()
+        self._services = _Services()
         registry.register(self._clusters)
+        registry.register(self._services)
         self.storage = StorageMetrics(registry)
         ProcessCollector(registry=registry)
         self._leader = Gauge(
@@ -89,6 +92,10 @@ class OperatorMetrics:
     def watch_clusters(self, clusters: Callable[[], Iterable[RayCluster]]) -> None:
         """Asked at each scrape for what a cache holds."""
         self._clusters.sources.append(clusters)
+
+    def watch_services(self, services: Callable[[], Iterable[RayService]]) -> None:
+        """As `watch_clusters`, for RayServices."""
+        self._services.sources.append(services)
 
     def watch_lease(self, name: str, holds: Callable[[], bool]) -> None:
         self._leader.labels(name).set_function(lambda: float(holds()))
@@ -135,6 +142,31 @@ class _Clusters(Collector):
                 if (seconds := _provisioned_after(cluster)) is not None:
                     provisioned_in.add_metric(who, seconds)
         return [provisioned_in, info, provisioned]
+
+
+class _Services(Collector):
+    def __init__(self) -> None:
+        self.sources: list[Callable[[], Iterable[RayService]]] = []
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        labels = ["name", "namespace", "uid"]
+        info = GaugeMetricFamily("kuberay_service_info", "RayServices there are", labels=labels)
+        ready = GaugeMetricFamily(
+            "kuberay_service_condition_ready", "Whether the RayService is Ready", labels=[*labels, "condition"]
+        )
+        upgrading = GaugeMetricFamily(
+            "kuberay_service_condition_upgrade_in_progress",
+            "Whether a RayCluster is being prepared beside the one that serves",
+            labels=[*labels, "condition"],
+        )
+        for services in self.sources:
+            for service in services():
+                metadata = service.metadata
+                who = [metadata.name, metadata.namespace, metadata.uid]
+                info.add_metric(who, 1)
+                ready.add_metric([*who, str(service.is_true(READY)).lower()], 1)
+                upgrading.add_metric([*who, str(service.is_true(UPGRADE_IN_PROGRESS)).lower()], 1)
+        return [info, ready, upgrading]
 
 
 def _provisioned_after(cluster: RayCluster) -> float | None:

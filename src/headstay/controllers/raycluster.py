@@ -23,7 +23,6 @@ from headstay.controllers.cluster_keys import (
     index_of,
     is_check,
     served_clusters,
-    what_matters,
 )
 from headstay.controllers.expectations import Expectations
 from headstay.controllers.heads import HeadListener
@@ -32,7 +31,8 @@ from headstay.controllers.merge_patch import merge_patch
 from headstay.controllers.metrics import OperatorMetrics
 from headstay.controllers.onlooker import Onlooker
 from headstay.controllers.owners import Owners
-from headstay.controllers.recorder import Recorder
+from headstay.controllers.rayservice_watches import BY_RAYSERVICE, rayservice_keys, what_matters
+from headstay.controllers.recorder import Once, Recorder
 from headstay.controllers.written_places import WrittenPlaces
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import Pod
@@ -59,7 +59,7 @@ from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.heads import head_target
 from headstay.plan.raycluster.places import storage_texts
-from headstay.plan.raycluster.plan import Create, EventDraft, Holder, Observed, Plan
+from headstay.plan.raycluster.plan import Create, Holder, Observed, Plan
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status, seconds_to_hold
 from headstay.plan.raycluster.writer import has_head, identities_of, shared_identity, wants_holders
@@ -71,7 +71,7 @@ from headstay.runtime.reflector import Reflector
 
 log = logging.getLogger(__name__)
 
-_BY_CLUSTER = "cluster"
+BY_CLUSTER = "cluster"
 _OVERDUE_SECONDS = 5.0
 _BY_STORAGE = "storage"
 _LATE_NEWS_SECONDS = 1.0
@@ -104,7 +104,7 @@ class RayClusterController:
         self._settings = settings
         self._now = now
         self._expectations = Expectations()
-        self._told: dict[ObjectKey, tuple[tuple[str, int], set[EventDraft]]] = {}
+        self._told = Once()
         operator_metrics = operator_metrics or OperatorMetrics(CollectorRegistry())
         self._onlooker = Onlooker(settings, operator_metrics)
         self._actor = Actor(
@@ -127,7 +127,10 @@ class RayClusterController:
             RAYCLUSTERS,
             RayCluster,
             namespace=namespace,
-            indexes={_BY_STORAGE: lambda cluster: identities_of(cluster, settings) | storage_texts(cluster)},
+            indexes={
+                _BY_STORAGE: lambda cluster: identities_of(cluster, settings) | storage_texts(cluster),
+                BY_RAYSERVICE: lambda cluster: map(str, rayservice_keys(cluster.metadata)),
+            },
         )
         operator_metrics.watch_clusters(self.clusters.cache.list)
         self.pods = Reflector(
@@ -136,7 +139,7 @@ class RayClusterController:
             Pod,
             namespace=namespace,
             label_selector=f"{NODE_TYPE} in ({HEAD},{WORKER},{REDIS_CLEANUP},{REDIS_CHECK})",
-            indexes={_BY_CLUSTER: lambda pod: index_of(pod.metadata)},
+            indexes={BY_CLUSTER: lambda pod: index_of(pod.metadata)},
         )
         self.services = [
             Reflector(
@@ -145,7 +148,7 @@ class RayClusterController:
                 Service,
                 namespace=namespace,
                 label_selector=selector,
-                indexes={_BY_CLUSTER: lambda service: map(str, served_clusters(service.metadata))},
+                indexes={BY_CLUSTER: lambda service: map(str, served_clusters(service.metadata))},
             )
             for selector in _SERVICE_SELECTORS
         ]
@@ -155,7 +158,7 @@ class RayClusterController:
             Ingress,
             namespace=namespace,
             label_selector=CLUSTER,
-            indexes={_BY_CLUSTER: lambda ingress: index_of(ingress.metadata)},
+            indexes={BY_CLUSTER: lambda ingress: index_of(ingress.metadata)},
         )
         self.jobs = Reflector(
             client,
@@ -163,7 +166,7 @@ class RayClusterController:
             Job,
             namespace=namespace,
             label_selector=f"{NODE_TYPE} in ({REDIS_CLEANUP},{REDIS_CHECK})",
-            indexes={_BY_CLUSTER: lambda job: index_of(job.metadata)},
+            indexes={BY_CLUSTER: lambda job: index_of(job.metadata)},
         )
         self.controller: Controller[ObjectKey] = Controller(
             f"raycluster-controller{f'-{namespace}' if namespace else ''}",
@@ -215,7 +218,7 @@ class RayClusterController:
             self._expectations.forget(key)
             self._actor.forget(key)
             self._owners.forget(key)
-            self._told.pop(key, None)
+            self._told.forget(key)
             self._onlooker.forget(key)
             self._places.forget(key)
             if self.heads is not None:
@@ -235,7 +238,8 @@ class RayClusterController:
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
-            self._tell_once(cluster, event)
+            if self._told.is_news(cluster, event):
+                self._recorder.record(cluster, event)
         if plan.replaces and self.heads is not None:
             self.heads.replaced(key, plan.replaces)
         error, wait = await self._act(cluster, plan)
@@ -247,15 +251,15 @@ class RayClusterController:
 
     def _observe(self, cluster: RayCluster) -> Observed:
         index = str(cluster.key)
-        pods = sorted(self.pods.cache.by_index(_BY_CLUSTER, index), key=by_age)
-        jobs = self.jobs.cache.by_index(_BY_CLUSTER, index)
-        found = (service for reflector in self.services for service in reflector.cache.by_index(_BY_CLUSTER, index))
+        pods = sorted(self.pods.cache.by_index(BY_CLUSTER, index), key=by_age)
+        jobs = self.jobs.cache.by_index(BY_CLUSTER, index)
+        found = (service for reflector in self.services for service in reflector.cache.by_index(BY_CLUSTER, index))
         services = {service.metadata.name: service for service in found}
         return Observed(
             cluster,
             pods=tuple(pod for pod in pods if not is_check(pod.metadata)),
             services=tuple(services[name] for name in sorted(services)),
-            ingresses=tuple(self.ingresses.cache.by_index(_BY_CLUSTER, index)),
+            ingresses=tuple(self.ingresses.cache.by_index(BY_CLUSTER, index)),
             jobs=tuple(job for job in jobs if not is_check(job.metadata)),
             check_jobs=tuple(job for job in jobs if is_check(job.metadata)),
             check_pods=tuple(pod for pod in pods if is_check(pod.metadata)),
@@ -329,17 +333,6 @@ class RayClusterController:
             log.debug("RayCluster %s: status not written: %s", cluster.key, error)
         return 0.0
 
-    def _tell_once(self, cluster: RayCluster, event: EventDraft) -> None:
-        """One Event for one problem of one version of an object, however often it is looked at."""
-        version = (cluster.metadata.uid, cluster.metadata.generation)
-        if self._told.get(cluster.key, (None,))[0] != version:
-            self._told[cluster.key] = (version, set())
-        told = self._told[cluster.key][1]
-        if event not in told:
-            told.add(event)
-            log.log(logging.WARNING if event.type == "Warning" else logging.INFO, "%s", event.note)
-            self._recorder.record(cluster, event)
-
     def _result(self, key: ObjectKey, plan: Plan, wait: Waiting | None) -> Result:
         """A wait must not outlast a doubt, which nothing but time brings up again."""
         asked, reason = (wait.seconds, wait.reason) if wait is not None else (plan.requeue_after, plan.reason)
@@ -356,17 +349,12 @@ class RayClusterController:
             members = f"{NODE_TYPE}={WORKER},{GROUP_NAME}={group}" if group else f"{NODE_TYPE}={HEAD}"
             selector = f"{CLUSTER}={key.name},{members}"
             page = await self._client.list_page(PODS, key.namespace, label_selector=selector)
-            held = len([pod for pod in self.pods.cache.by_index(_BY_CLUSTER, str(key)) if group_of(pod) == group])
+            held = len([pod for pod in self.pods.cache.by_index(BY_CLUSTER, str(key)) if group_of(pod) == group])
             if len(page.items) != held:
                 raise Transient(f"the cache holds {held} Pods with {selector}, the API {len(page.items)}")
             self._expectations.settled(key, group)
 
     def _cluster_changed(self, old: RayCluster | None, new: RayCluster | None) -> None:
-        """A status that only says the same in other words is no reason to look again.
-
-        Such a status is our own writing: were it one, an error text that differs from try to try would become a
-        loop without back-off.
-        """
         if old is None or new is None or what_matters(old) != what_matters(new):
             for cluster in filter(None, (old, new)):
                 self.controller.enqueue(cluster.key)

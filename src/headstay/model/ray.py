@@ -4,7 +4,7 @@ The spec stays a raw document: Pod templates in it are copied and edited, so wha
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -76,7 +76,11 @@ SERVE_PORT = 8000
 AGENT_PORT = 52365
 
 
-class RayCluster(View):
+class RayObject(View):
+    """What RayClusters and RayServices have in common: the spec and the status stay raw documents."""
+
+    KIND: ClassVar[str]
+
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
     spec: dict[str, Any] = msgspec.field(default_factory=dict)
     status: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -100,6 +104,34 @@ class RayCluster(View):
     @property
     def deleting(self) -> bool:
         return self.metadata.deletion_timestamp is not None
+
+    @property
+    def managed_by_us(self) -> bool:
+        return self.spec.get("managedBy") in {None, "", MANAGED_BY_US}
+
+    def condition(self, kind: str) -> Condition | None:
+        for found in self.status.get("conditions") or []:
+            if found.get("type") == kind:
+                return msgspec.convert(found, Condition)
+        return None
+
+    def is_true(self, kind: str) -> bool:
+        found = self.condition(kind)
+        return found is not None and found.status == "True"
+
+    def owner_reference(self) -> Obj:
+        return {
+            "apiVersion": API_VERSION,
+            "kind": self.KIND,
+            "name": self.metadata.name,
+            "uid": self.metadata.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+
+class RayCluster(RayObject):
+    KIND = RAYCLUSTERS.kind
 
     @property
     def head_group(self) -> Obj:
@@ -134,30 +166,6 @@ class RayCluster(View):
         """The kind that made this cluster: RayCluster when a user did."""
         found = self.metadata.labels.get(ORIGINATED_FROM_CRD, "")
         return found if found in {"RayJob", "RayService"} else "RayCluster"
-
-    @property
-    def managed_by_us(self) -> bool:
-        return self.spec.get("managedBy") in {None, "", MANAGED_BY_US}
-
-    def condition(self, kind: str) -> Condition | None:
-        for found in self.status.get("conditions") or []:
-            if found.get("type") == kind:
-                return msgspec.convert(found, Condition)
-        return None
-
-    def is_true(self, kind: str) -> bool:
-        found = self.condition(kind)
-        return found is not None and found.status == "True"
-
-    def owner_reference(self) -> Obj:
-        return {
-            "apiVersion": API_VERSION,
-            "kind": "RayCluster",
-            "name": self.metadata.name,
-            "uid": self.metadata.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
 
 
 class ServicePort(View):

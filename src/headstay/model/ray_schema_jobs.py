@@ -1,6 +1,6 @@
 """The structural schemas of RayService and RayJob, so that their manifests apply.
 
-No controller acts on these two kinds yet; the schemas are KubeRay 1.7's surface, built from the RayCluster's own.
+The schemas are KubeRay 1.7's surface, built from the RayCluster's own. No controller acts on RayJobs yet.
 """
 
 from headstay.model.ray_schema import (

@@ -19,12 +19,12 @@ def shipped() -> ImageMap:
 @pytest.mark.parametrize(
     ("reference", "requirement", "python"),
     [
-        ("rayproject/ray:2.60.0", "ray[default]==2.60.0", ""),
-        ("rayproject/ray:2.9.0-py310", "ray[default]==2.9.0", "310"),
-        ("rayproject/ray:2.9.0-py310-cpu-aarch64", "ray[default]==2.9.0", "310"),
-        ("rayproject/ray:2.46.0-gpu", "ray[default]==2.46.0", ""),
-        ("mirror.example.com:5000/rayproject/ray:2.46.0", "ray[default]==2.46.0", ""),
-        ("rayproject/ray:2.46.0@sha256:0123", "ray[default]==2.46.0", ""),
+        ("rayproject/ray:2.60.0", "ray[default,serve]==2.60.0", ""),
+        ("rayproject/ray:2.9.0-py310", "ray[default,serve]==2.9.0", "310"),
+        ("rayproject/ray:2.9.0-py310-cpu-aarch64", "ray[default,serve]==2.9.0", "310"),
+        ("rayproject/ray:2.46.0-gpu", "ray[default,serve]==2.46.0", ""),
+        ("mirror.example.com:5000/rayproject/ray:2.46.0", "ray[default,serve]==2.46.0", ""),
+        ("rayproject/ray:2.46.0@sha256:0123", "ray[default,serve]==2.46.0", ""),
     ],
 )
 def test_a_ray_image_names_its_ray_and_its_python(

@@ -45,16 +45,20 @@ def describe(seen: Seen) -> str:
     return f"{holder} (Lease {metadata['name']} in namespace {metadata['namespace']})"
 
 
-def stand_aside(observed: Observed) -> Plan:
+def kuberay_condition(beside: str, kind: str = "RayClusters") -> Obj:
     message = (
-        f"The KubeRay operator {observed.beside} acts on RayClusters; Headstay does nothing here until it is gone. "
+        f"The KubeRay operator {beside} acts on {kind}; Headstay does nothing here until it is gone. "
         "Stop one of the two, for example: kubectl scale deployment kuberay-operator --replicas=0 "
         "(if they act on different namespaces, set HEADSTAY_IGNORE_KUBERAY=true for Headstay)"
     )
-    condition = {"type": MANAGED_BY_KUBERAY, "status": "True", "reason": "KubeRayIsRunning", "message": message}
+    return {"type": MANAGED_BY_KUBERAY, "status": "True", "reason": "KubeRayIsRunning", "message": message}
+
+
+def stand_aside(observed: Observed) -> Plan:
+    condition = kuberay_condition(observed.beside)
     return Plan(
         "a KubeRay operator is running",
-        events=(EventDraft("Warning", "ManagedByKubeRay", "Reconcile", message),),
+        events=(EventDraft("Warning", "ManagedByKubeRay", "Reconcile", condition["message"]),),
         conditions=(condition,),
         conditions_only=True,
     )

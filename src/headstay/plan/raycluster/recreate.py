@@ -20,7 +20,11 @@ def recreates(cluster: RayCluster) -> bool:
 
 
 def spec_hash(cluster: RayCluster) -> str:
-    spec = deepcopy(cluster.spec)
+    return hash_of(cluster.spec)
+
+
+def hash_of(cluster_spec: Obj) -> str:
+    spec = deepcopy(cluster_spec)
     spec.pop("suspend", None)
     spec.pop("upgradeStrategy", None)
     groups: list[Obj] = spec.get("workerGroupSpecs") or []

@@ -31,6 +31,8 @@ class Settings:
     login_shell: bool = False
     random_pod_delete: bool = False
     ignore_kuberay: bool = False
+    zero_downtime: bool = True
+    """Whether a RayService that names no upgrade strategy gets a new RayCluster for a changed spec."""
     resync_seconds: float = 300
     container_envs: tuple[Obj, ...] = field(default_factory=tuple)
     cleaner_source: str = field(default="", repr=False)
@@ -78,6 +80,7 @@ class Settings:
             login_shell=asked("ENABLE_LOGIN_SHELL"),
             random_pod_delete=asked("ENABLE_RANDOM_POD_DELETE"),
             ignore_kuberay=asked("HEADSTAY_IGNORE_KUBERAY"),
+            zero_downtime=on("ENABLE_ZERO_DOWNTIME"),
             resync_seconds=_seconds(environ, "RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", 300),
             gcs_recovery=recovery,
             gcs_grace_seconds=_seconds(environ, "HEADSTAY_GCS_GRACE_S", 1),

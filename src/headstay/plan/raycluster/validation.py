@@ -37,10 +37,20 @@ def validate(cluster: RayCluster) -> EventDraft | None:
     return None
 
 
+def spec_problem(cluster: RayCluster) -> str:
+    """The first rule that the spec alone breaks, or "": for whoever makes RayClusters."""
+    return next((problem for rules in (_spec, _upgrade) for problem in rules(cluster)), "")
+
+
+def is_dns_label(name: str) -> bool:
+    """One that a Service may have, too (RFC 1035)."""
+    return bool(_DNS_1035.match(name))
+
+
 def _metadata(cluster: RayCluster) -> Rules:
     if len(cluster.name) > MAX_NAME:
         yield f"metadata.name has {len(cluster.name)} characters; use at most {MAX_NAME}: Services are named after it"
-    if not _DNS_1035.match(cluster.name):
+    if not is_dns_label(cluster.name):
         yield (
             f'metadata.name "{cluster.name}" is not a DNS label: use lower-case letters, digits and "-", '
             "starting with a letter"

@@ -1,0 +1,55 @@
+"""Which storage namespace a new RayCluster gets, and what is remembered of it beyond the RayService's end.
+
+A RayService that is deleted with its keys retained, or suspended, and made again goes on in the storage namespace that
+was last in use: not in the one that the manifest names, which an earlier generation left behind.
+"""
+
+from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY
+from headstay.plan.raycluster.plan import EventDraft
+from headstay.plan.rayservice.generations import Generation, effective_namespace, given_namespace, later_namespace
+from headstay.plan.rayservice.plan import Observed, RecordStorage
+
+
+def wants_record(observed: Observed) -> bool:
+    """Whether `Observed.record` decides something now."""
+    service = observed.service
+    if not given_namespace(service):
+        return False
+    ends = service.deleting or service.suspend or service.is_true("Suspending")
+    return ends or (not service.active and not observed.clusters)
+
+
+def generation(observed: Observed, name: str) -> tuple[Generation, EventDraft | None]:
+    """The cluster of that name to create, and what there is to explain about it."""
+    given = given_namespace(observed.service)
+    if not given:
+        return Generation(name), None
+    first = not observed.service.active and all(seen.name == name for seen in observed.clusters)
+    if first and observed.record in {"", given}:
+        return Generation(name), None
+    if first:
+        chosen = observed.record
+        why = f'goes on in storage namespace "{chosen}", which this RayService used last'
+    else:
+        chosen = later_namespace(given, name)
+        why = (
+            f'gets storage namespace "{chosen}": on the keys of "{given}" it would wake up with the state of an '
+            "earlier RayCluster of this RayService, which may still write them"
+        )
+    return Generation(name, chosen), EventDraft(
+        "Normal", "StorageNamespaceChosen", "Create", f"RayCluster {name} {why}"
+    )
+
+
+def recording(observed: Observed) -> tuple[RecordStorage, ...]:
+    """For a RayService whose clusters are about to go."""
+    service = observed.service
+    given = given_namespace(service)
+    if not given:
+        return ()
+    wanted = observed.record
+    if service.annotations.get(CLEANUP_POLICY, "").strip() != "Retain":
+        wanted = ""
+    elif (active := observed.find(service.active)) is not None:
+        wanted = effective_namespace(active.cluster)
+    return (RecordStorage(given, wanted),) if wanted != observed.record else ()
