@@ -164,6 +164,7 @@ class DebtController:
             heads=await self._heads(debt),
             takers=takers.certain,
             doubtful=takers.doubtful,
+            passing=takers.passing,
             redis_access=self._settings.redis_access,
             redis_cleanup=self._settings.redis_cleanup,
         )

@@ -171,13 +171,17 @@ def glob_escaped(text: str) -> str:
 
 
 class Facts(NamedTuple):
-    """What the API holds now. `takers` use the same storage namespace; of `doubtful` ones that cannot be told."""
+    """What the API holds now. `takers` use the same storage namespace; of `doubtful` ones that cannot be told, and
+
+    `passing` ones are just being made or deleted.
+    """
 
     cluster_left: bool = False
     cluster_lives: bool = False
     heads: tuple[str, ...] = ()
     takers: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
     redis_access: bool = False
     redis_cleanup: bool = True
 
@@ -217,6 +221,8 @@ def next_step(debt: Debt, facts: Facts, now: datetime) -> Step:
         return Void(
             f"RayCluster {facts.takers[0]} uses storage namespace {debt.storage.namespace!r} now: the keys are its own"
         )
+    if facts.passing:
+        return Wait(HEAD_SECONDS, f"RayCluster {facts.passing[0]} uses the same keys, and is being made or deleted")
     if facts.doubtful:
         return Wait(
             LAST_RETRY_SECONDS,

@@ -98,6 +98,7 @@ def test_a_password_in_the_address_stays_out_as_well() -> None:
         (CAN._replace(takers=("default/other",)), Void),
         (CAN._replace(takers=("default/other",), heads=("head",)), Void),
         (CAN._replace(doubtful=("default/other",)), Wait),
+        (CAN._replace(passing=("default/other",)), Wait),
         (CAN._replace(redis_access=False), Unpayable),
         (CAN._replace(redis_cleanup=False), Unpayable),
     ],
@@ -136,11 +137,13 @@ def test_who_uses_the_same_keys_has_taken_them_over() -> None:
     in_full = ft_cluster(head={"template": full}, **same)
     in_full.metadata.name, in_full.metadata.uid = "other", "another-uid"
     assert takers_of(STORAGE_OF_SAMPLE, [in_full], "corp.example").certain == ("default/other",)
-    assert takers_of(STORAGE_OF_SAMPLE, [living()]) == ((), ())
+    assert takers_of(STORAGE_OF_SAMPLE, [living()]) == ((), (), ())
     elsewhere = living(namespace="elsewhere", **same)
-    assert takers_of(STORAGE_OF_SAMPLE, [elsewhere]) == ((), ()), "its redis is another Service"
+    assert takers_of(STORAGE_OF_SAMPLE, [elsewhere]) == ((), (), ()), "its redis is another Service"
     going = living(deletion_timestamp="2026-01-02T03:04:05Z", **same)
-    assert takers_of(STORAGE_OF_SAMPLE, [going]) == ((), ("default/other",))
+    assert takers_of(STORAGE_OF_SAMPLE, [going]) == ((), (), ("default/other",))
+    promises_nothing = living(finalizers=[], **same)
+    assert takers_of(STORAGE_OF_SAMPLE, [promises_nothing]) == ((), (), ("default/other",)), "it may go uncleaned"
 
 
 def test_who_may_use_the_same_keys_is_doubtful() -> None:
@@ -150,7 +153,7 @@ def test_who_may_use_the_same_keys_is_doubtful() -> None:
     assert takers_of(STORAGE_OF_SAMPLE, [hidden]).doubtful == ("default/other",)
     other = living()
     other.head_group["template"]["spec"]["containers"][0]["env"] = [somewhere]
-    assert takers_of(STORAGE_OF_SAMPLE, [other]) == ((), ()), "its own UID names its keys"
+    assert takers_of(STORAGE_OF_SAMPLE, [other]) == ((), (), ()), "its own UID names its keys"
 
 
 def test_a_head_that_is_stuck_is_owed_for_by_its_uid() -> None:
