@@ -19,12 +19,12 @@ from headstay.plan.raycluster.identity import CLUSTER_DOMAIN
 from headstay.plan.raycluster.plan import (
     Action,
     Annotate,
-    ClaimStorage,
     CleanRedis,
     Create,
     DeletePod,
     EventDraft,
     Label,
+    MarkCluster,
     NoteStorage,
     RecordDebt,
     RecordRecoveries,
@@ -102,7 +102,7 @@ class Actor:
                 await self._set_finalizers(cluster, action)
             case Update():
                 return await self._update(cluster, action)
-            case ClaimStorage() | NoteStorage():
+            case MarkCluster() | NoteStorage():
                 await self._set_annotations(cluster, action)
             case RecordRecoveries():
                 await self._write_down(cluster, action)
@@ -126,7 +126,8 @@ class Actor:
                 return Waiting(_LOOK_AGAIN_SECONDS, f"a Pod that matches {action.unless} is still there")
         obj = action.obj
         metadata = obj["metadata"]
-        if not metadata.get("name"):
+        drawn = not metadata.get("name")
+        if drawn:
             # Chosen here and not by the server: if the answer gets lost, we know whom to look for.
             metadata["name"] = self._name(cluster, metadata["generateName"])
         name = metadata["name"]
@@ -143,7 +144,7 @@ class Actor:
                 return Waiting(
                     _NAME_TAKEN_SECONDS, f"{action.resource.kind} {name} of an earlier cluster is still there"
                 )
-            if "generateName" in metadata and not is_already_exists(error):
+            if drawn and not is_already_exists(error):
                 self._refused.setdefault(cluster.key, {})[metadata["generateName"]] = name
             self._record(cluster, action.failed, name, error)
             if action.doomed and namespace_is_going(error):
@@ -218,7 +219,7 @@ class Actor:
             return False
         return True
 
-    async def _set_annotations(self, cluster: RayCluster, action: ClaimStorage | NoteStorage) -> None:
+    async def _set_annotations(self, cluster: RayCluster, action: MarkCluster | NoteStorage) -> None:
         metadata = {"annotations": action.annotations, "resourceVersion": cluster.metadata.resource_version}
         await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, {"metadata": metadata})
 

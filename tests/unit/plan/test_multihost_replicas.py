@@ -77,3 +77,18 @@ def test_a_surplus_replica_goes_whole() -> None:
     x = (host("a", "tpu-x"), host("b", "tpu-x"))
     y = (host("c", "tpu-y", 1), host("d", "tpu-y", 1))
     assert len(deleted(decide(slices(1), *x, *y))) == 2
+
+
+def numbered(name: str, number: int, *, ready: bool = True, deleting: bool = False) -> Pod:
+    found = host(name, "tpu-x", deleting=deleting)
+    found.metadata.labels["ray.io/replica-host-index"] = str(number)
+    if not ready:
+        found.status.conditions.clear()
+    return found
+
+
+def test_a_host_that_is_there_twice_goes_and_its_replica_stays() -> None:
+    replica = (numbered("a", 0), numbered("b", 1))
+    found = decide(slices(1), *replica, numbered("late", 1, ready=False))
+    assert deleted(found) == ["late"]
+    assert deleted(decide(slices(1), *replica, numbered("late", 1, deleting=True))) == [], "it is going already"

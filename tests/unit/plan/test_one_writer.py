@@ -8,7 +8,7 @@ from tests.unit.plan.clusters import FT, SETTINGS, cluster, created, head_templa
 
 from headstay.model.objects import ObjectKey
 from headstay.model.ray import REDIS_CLEANUP_FINALIZER, RayCluster
-from headstay.plan.raycluster.plan import ClaimStorage, Holder, Observed
+from headstay.plan.raycluster.plan import Holder, MarkCluster, Observed
 from headstay.plan.raycluster.writer import CONFLICT, WRITER, Standing, standing, wants_holders
 
 ME, OTHER = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"
@@ -36,7 +36,7 @@ def observed(me: RayCluster, *others: RayCluster, **fields: Any) -> Observed:
 
 def test_alone_it_claims_first_and_makes_its_head_only_when_the_cache_shows_the_claim() -> None:
     first = plan(observed(member(ME)))
-    assert [action for action in first.actions if isinstance(action, ClaimStorage)]
+    assert [action for action in first.actions if isinstance(action, MarkCluster)]
     assert "Pod/head" not in created(first)
     assert "Pod/head" in created(plan(observed(member(ME, claims=TEXT))))
 

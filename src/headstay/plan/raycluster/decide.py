@@ -14,6 +14,7 @@ from headstay.plan.raycluster.beside import MANAGED_BY_KUBERAY, stand_aside
 from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants_finalizer
 from headstay.plan.raycluster.cleanup_policy import policy_complaints
 from headstay.plan.raycluster.features import unsupported
+from headstay.plan.raycluster.head_names import gone_head
 from headstay.plan.raycluster.in_place import recovery_complaints
 from headstay.plan.raycluster.ingress import ingress_step
 from headstay.plan.raycluster.places import due_note, note_before_head, note_with_finalizer
@@ -95,6 +96,8 @@ def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:
 
 def _reconcile(observed: Observed, settings: Settings, now: datetime) -> Plan:
     cluster = observed.cluster
+    if last := gone_head(observed, settings):
+        return Plan("noting which head it had", (last,), status=False)
     actions: list[Action] = list(_services(observed, settings))
     if cluster.is_true("RayClusterSuspending"):
         actions += _delete_all(observed, "the RayCluster is being suspended")
@@ -113,7 +116,6 @@ def _reconcile(observed: Observed, settings: Settings, now: datetime) -> Plan:
     actions += adopted_heads(observed, settings)
     place = standing(observed, settings)
     if place.claim is not None:
-        # Alone in its pass: the next begins with a cache that shows the claim, and with it all that came before it.
         return Plan("claiming its storage namespace", (*actions, claiming(cluster, place.claim)), status=False)
     found = conflict(observed, place.rival, settings) if place.rival else None
     if found and not has_head(observed):

@@ -23,12 +23,14 @@ from headstay.model.ray import (
 )
 from headstay.model.ray_names import head_ingress, head_service, identifier
 from headstay.model.resource import INGRESSES
+from headstay.plan.raycluster.head_names import LAST_HEAD
 from headstay.plan.raycluster.journal import RECOVERIES
 from headstay.plan.raycluster.plan import Create, EventDraft, Observed, Update
 from headstay.plan.raycluster.services import head_ports
 
 # kubectl's own note about the RayCluster; on another object it would make kubectl compute wrong patches.
-_NOT_COPIED = frozenset({INGRESS_CLASS, RECOVERIES, "kubectl.kubernetes.io/last-applied-configuration"})
+# Ours would change the Ingress with each head.
+_NOT_COPIED = frozenset({INGRESS_CLASS, LAST_HEAD, RECOVERIES, "kubectl.kubernetes.io/last-applied-configuration"})
 
 
 class Finding(NamedTuple):

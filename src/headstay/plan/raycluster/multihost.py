@@ -4,24 +4,25 @@ Half a replica is worth nothing to what runs on it (a TPU slice, for example), s
 broken host takes the others with it, and a host named for deletion means its replica.
 """
 
-import hashlib
 from collections import defaultdict
 
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import HOST_INDEX, REPLICA_INDEX, REPLICA_NAME
+from headstay.plan.raycluster.head_names import letters
 from headstay.plan.raycluster.plan import Action, Observed
 from headstay.plan.raycluster.replicas import desired_pods, hosts
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.steps import Step, create_worker, delete_worker, is_beyond_repair, least_useful_first
-
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def multihost_step(observed: Observed, group: Obj, pods: list[Pod], settings: Settings) -> Step:
     replicas: dict[str, list[Pod]] = defaultdict(list)
     for pod in pods:
         replicas[pod.metadata.labels.get(REPLICA_NAME, "")].append(pod)
+    if twins := [pod for pod in _twins(observed, group, replicas) if not observed.terminating(pod)]:
+        going = tuple(delete_worker(pod, "its replica has that host already") for pod in twins)
+        return Step(going, f"removing {len(going)} hosts that group {group['groupName']} has twice", stop=True)
     if doomed := _doomed(observed, group, replicas):
         count = sum(1 for pod in pods if pod.metadata.labels.get(REPLICA_NAME, "") in doomed)
         actions = [
@@ -41,6 +42,20 @@ def multihost_step(observed: Observed, group: Obj, pods: list[Pod], settings: Se
         surplus = [pod for name in order[:-missing] for pod in replicas[name] if not observed.terminating(pod)]
         return Step(tuple(delete_worker(pod, "its replica is more than wanted") for pod in surplus))
     return Step()
+
+
+def _twins(observed: Observed, group: Obj, replicas: dict[str, list[Pod]]) -> list[Pod]:
+    """Takes hosts out of their replicas that are there twice: one was still on its way when its operator died."""
+    twins: list[Pod] = []
+    for name, pods in replicas.items():
+        if len(pods) <= hosts(group):
+            continue
+        kept: dict[str, Pod] = {}
+        for pod in sorted(pods, key=lambda pod: least_useful_first(observed, pod), reverse=True):
+            kept.setdefault(pod.metadata.labels.get(HOST_INDEX, pod.metadata.name), pod)
+        twins += [pod for pod in pods if pod not in kept.values()]
+        replicas[name] = list(kept.values())
+    return twins
 
 
 def _doomed(observed: Observed, group: Obj, replicas: dict[str, list[Pod]]) -> dict[str, str]:
@@ -79,6 +94,4 @@ def _create(
 def _replica_name(observed: Observed, group: str, index: int) -> str:
     """`<group>-<5 characters>`: drawn from what is there, so that the decision stays pure and a retry says the same."""
     present = sorted(pod.metadata.uid for pod in observed.pods)
-    text = "/".join([observed.cluster.metadata.uid, group, str(index), *present])
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"{group}-{''.join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:5])}"
+    return f"{group}-{letters(observed.cluster.metadata.uid, group, str(index), *present)}"

@@ -170,8 +170,11 @@ class SetFinalizers:
 
 
 @dataclass(frozen=True)
-class ClaimStorage:
-    """Sets or removes (None) annotations of the cluster, if it is still the version that was observed."""
+class MarkCluster:
+    """Sets or removes (None) annotations of the cluster, if it is still the version that was observed.
+
+    Alone in its pass: the next begins with a cache that shows them, and with it all that came before.
+    """
 
     annotations: dict[str, str | None]
 
@@ -240,11 +243,11 @@ class RecordRecoveries:
 
 Action: TypeAlias = (
     Annotate
-    | ClaimStorage
     | CleanRedis
     | Create
     | DeletePod
     | Label
+    | MarkCluster
     | NoteStorage
     | RecordDebt
     | RecordRecoveries

@@ -44,6 +44,7 @@ from headstay.plan.raycluster.containers import (
     add_missing_port,
 )
 from headstay.plan.raycluster.fault_tolerance import protect_head, protect_worker
+from headstay.plan.raycluster.head_names import next_head_letters
 from headstay.plan.raycluster.identity import STORAGE_LABEL, storage_identity
 from headstay.plan.raycluster.in_place import gcs_recovery, reconnect_quickly, supervise_gcs
 from headstay.plan.raycluster.probes import add_probes
@@ -57,9 +58,12 @@ _TROUBLESHOOTING = "https://docs.ray.io/en/master/cluster/kubernetes/troubleshoo
 
 
 def head_pod(cluster: RayCluster, settings: Settings) -> Obj:
-    """The Pod to create; the caller chooses a name where it has only `generateName`."""
+    """The Pod to create. `generateName` stays, as the API server would leave it."""
     pod = head_pod_base(cluster, settings)
-    annotations = pod["metadata"]["annotations"]
+    metadata = pod["metadata"]
+    if not metadata.get("name"):
+        metadata["name"] = metadata["generateName"] + next_head_letters(cluster)
+    annotations = metadata["annotations"]
     annotations[RECREATE_HASH] = spec_hash(cluster)
     annotations[OPERATOR_VERSION] = settings.version
     return pod

@@ -28,7 +28,7 @@ from headstay.model.ray import (
     ray_container,
 )
 from headstay.plan.raycluster.identity import StorageIdentity, storage_identity
-from headstay.plan.raycluster.plan import ClaimStorage, EventDraft, Holder, Observed
+from headstay.plan.raycluster.plan import EventDraft, Holder, MarkCluster, Observed
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.validation import validate
 
@@ -145,8 +145,8 @@ def has_head(observed: Observed) -> bool:
     return bool(observed.of_type(HEAD)) or "" in observed.unsettled
 
 
-def claiming(cluster: RayCluster, text: str) -> ClaimStorage:
-    return ClaimStorage({WRITER: claim_value(cluster, text) if text else None})
+def claiming(cluster: RayCluster, text: str) -> MarkCluster:
+    return MarkCluster({WRITER: claim_value(cluster, text) if text else None})
 
 
 def _rival(observed: Observed, identity: StorageIdentity, settings: Settings) -> Rival | None:
