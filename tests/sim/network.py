@@ -9,8 +9,8 @@ import contextvars
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from headstay.local.server.inprocess import InProcessClient
 from headstay.model.errors import StatusError
@@ -36,6 +36,7 @@ class Weather:
     watch_dropped: float = 0.0
     watch_expired: float = 0.0
     watch_lags: float = 0.0
+    strays: float = 0.0
 
     def calm(self) -> None:
         for name in vars(self):
@@ -44,13 +45,14 @@ class Weather:
 
 @dataclass(frozen=True)
 class Write:
-    """A write that landed."""
+    """A write: one that leaves, or has landed. One that is `astray` lands when its sender may be no more."""
 
     at: float
     process: str
     verb: str
     resource: Resource
     name: str
+    astray: bool = False
 
     @property
     def counts(self) -> bool:
@@ -58,20 +60,36 @@ class Write:
         return self.resource not in {EVENTS, LEASES}
 
 
+class Wire(Protocol):
+    """Hears of the writes of all processes."""
+
+    def leaves(self, write: Write) -> float:
+        """For how many seconds it is to stay on its way, while its sender gets no answer; 0 for a write like others."""
+        ...
+
+    def landed(self, write: Write) -> bool:
+        """Whether its answer is to be lost."""
+        ...
+
+    def refused(self, write: Write) -> None:
+        """Its sender was told that it failed, which may not be true."""
+        ...
+
+
 class Network:
-    """Implements `runtime.client.Client` for one process. `landed` hears of each write, `cut_off` ends all calls."""
+    """Implements `runtime.client.Client` for one process. `cut_off` ends all calls."""
 
     def __init__(
         self,
         server: InProcessClient,
         process: str,
         weather: Weather,
-        landed: Callable[[Write], bool],
+        wire: Wire,
     ) -> None:
         self._server = server
         self._process = process
         self._weather = weather
-        self._landed = landed
+        self._wire = wire
         self.cut_off = False
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -145,14 +163,26 @@ class Network:
         await self._write("delete", resource, "*", carry)
 
     async def _write(self, verb: str, resource: Resource, name: str, carry: Carry[T]) -> T:
+        self._check()
+        loop = asyncio.get_running_loop()
+        write = Write(loop.time(), self._process, verb, resource, name)
+        if under_way := self._wire.leaves(write):
+            write = replace(write, astray=True)
+
         async def land() -> T:
             answer = await carry()
-            at = asyncio.get_running_loop().time()
-            if self._landed(Write(at, self._process, verb, resource, name)):
+            if self._wire.landed(replace(write, at=loop.time())):
                 raise TransportError("the answer was lost")
             return answer
 
-        return await self._send(land, writes=True)
+        if under_way:
+            self._on_its_way(land, under_way)
+            raise TransportError("no answer in time")
+        try:
+            return await self._send(land, writes=True)
+        except (StatusError, TransportError):
+            self._wire.refused(write)
+            raise
 
     # --- what may happen on the way --------------------------------------------------------------------------
 
@@ -176,8 +206,7 @@ class Network:
         if draw() < weather.cut:
             raise TransportError("connection reset before the request was sent")
         if writes and draw() < weather.late:
-            late = asyncio.get_running_loop().create_task(self._later(carry), context=_NETWORK.copy())
-            late.add_done_callback(_heard)
+            self._on_its_way(carry, random.uniform(0.05, 0.45))
             raise TransportError("no answer in time")
         # Writes are never slow on their way there: what lands after its sender's lease is the server's to fence.
         await asyncio.sleep(random.uniform(0.0005, 0.01) + (0.0 if writes else slow))
@@ -187,9 +216,9 @@ class Network:
             raise TransportError("connection reset before the answer came")
         return answer
 
-    async def _later(self, carry: Carry[T]) -> None:
-        await asyncio.sleep(random.uniform(0.05, 0.45))
-        await carry()
+    def _on_its_way(self, carry: Carry[T], seconds: float) -> None:
+        late = asyncio.get_running_loop().create_task(_later(carry, seconds), context=_NETWORK.copy())
+        late.add_done_callback(_heard)
 
 
 _REFUSALS: list[Callable[[], Exception]] = [
@@ -198,6 +227,11 @@ _REFUSALS: list[Callable[[], Exception]] = [
     lambda: StatusError(500, "InternalError", "etcdserver: request timed out"),
     lambda: StatusError(503, "ServiceUnavailable", "the server is currently unable to handle the request"),
 ]
+
+
+async def _later(carry: Carry[T], seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await carry()
 
 
 def _heard(task: "asyncio.Task[Any]") -> None:

@@ -1,15 +1,21 @@
-"""One process of the operator: the real controllers under a Lease, on a network of its own, that can be killed."""
+"""One process of the operator: the real controllers under a Lease, on a network of its own, that can be killed.
+
+What `headstay.controllers.main.Operator` puts together, with the run's time and network.
+"""
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import Any
 
 from tests.sim.judges import LEASE, Judges
-from tests.sim.network import Network, Weather, Write
+from tests.sim.network import Network, Weather, Wire
 from tests.sim.virtual_time import VirtualLoop, in_process
 
+from headstay.controllers.debts import DebtController
 from headstay.controllers.heads import HeadListener
+from headstay.controllers.holders import StorageHolders
 from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.recorder import ClusterEvents
 from headstay.local.server.inprocess import InProcessClient
@@ -35,13 +41,7 @@ class Watched(RayClusterController):
     def under(self, judges: Judges) -> "Watched":
         self.judges = judges
         self._active: set[ObjectKey] = set()
-        for reflector in self.reflectors():
-            reflector.on_change(self._only_forward)
         return self
-
-    def reflectors(self) -> list["Reflector[HasMetadata]"]:
-        held = [value for found in vars(self).values() for value in (found if isinstance(found, list) else [found])]
-        return [found for found in held if isinstance(found, Reflector)]
 
     async def reconcile(self, key: ObjectKey) -> Result:
         if key in self._active:
@@ -51,13 +51,6 @@ class Watched(RayClusterController):
             return await super().reconcile(key)
         finally:
             self._active.discard(key)
-
-    def _only_forward(self, old: HasMetadata | None, new: HasMetadata | None) -> None:
-        if old is None or new is None:
-            return
-        before, after = (version_number(found.metadata.resource_version) for found in (old, new))
-        if before is not None and after is not None and after < before:
-            self.judges.complain(f"a cache went back from {before} to {after} for {new.metadata.name}")
 
 
 class Process:
@@ -71,7 +64,7 @@ class Process:
         judges: Judges,
         now: Callable[[], datetime],
         *,
-        landed: Callable[[Write], bool],
+        wire: Wire,
         settings: Settings,
         make: type[Watched] = Watched,
         fence: Build = FencedClient,
@@ -79,9 +72,9 @@ class Process:
     ) -> None:
         self.name = name
         self.ended = asyncio.Event()
-        self.controller: Watched | None = None
+        self.reflectors: list[Reflector[HasMetadata]] = []
         self._judges = judges
-        self._network = Network(server, name, weather, landed)
+        self._network = Network(server, name, weather, wire)
         self._lease = LeaderLease(self._network, "default", LEASE, name, now=now)
         self._acting = fence(self._network, self._lease)
         self._settings = settings
@@ -113,16 +106,7 @@ class Process:
         )
         writing = asyncio.create_task(events.run())
         try:
-            self.controller = self._make(
-                self._acting,
-                ClusterEvents(events),
-                self._settings,
-                now=self._now,
-                workers=2,
-                draw=random.random,
-                heads=self._heads,
-            ).under(self._judges)
-            await self._lease.run(self._lead)
+            await self._lease.run(lambda: self._lead(events))
         except LeadershipLostError:
             pass
         finally:
@@ -131,6 +115,40 @@ class Process:
             await asyncio.wait({writing})
             self.ended.set()
 
-    async def _lead(self) -> None:
-        if self.controller is not None:
-            await self.controller.run()
+    async def _lead(self, events: EventRecorder) -> None:
+        holders = StorageHolders(self._acting, self._settings.cluster_domain)
+        clusters = self._make(
+            self._acting,
+            ClusterEvents(events),
+            self._settings,
+            now=self._now,
+            workers=2,
+            holders=holders,
+            draw=random.random,
+            heads=self._heads,
+        ).under(self._judges)
+        debts = DebtController(
+            self._acting, events, self._settings, namespace="default", now=self._now, holders=holders
+        )
+        self.reflectors = [*_reflectors(clusters), *_reflectors(debts)]
+        for reflector in self.reflectors:
+            reflector.on_change(self._only_forward)
+        async with asyncio.TaskGroup() as group:
+            for work in (clusters.run(), debts.run(), *self._beside(clusters)):
+                group.create_task(work)
+
+    def _beside(self, _clusters: RayClusterController) -> list[Coroutine[Any, Any, None]]:
+        """What else this operator runs."""
+        return []
+
+    def _only_forward(self, old: HasMetadata | None, new: HasMetadata | None) -> None:
+        if old is None or new is None:
+            return
+        before, after = (version_number(found.metadata.resource_version) for found in (old, new))
+        if before is not None and after is not None and after < before:
+            self._judges.complain(f"a cache went back from {before} to {after} for {new.metadata.name}")
+
+
+def _reflectors(controller: object) -> list[Reflector[HasMetadata]]:
+    held = [value for found in vars(controller).values() for value in (found if isinstance(found, list) else [found])]
+    return [found for found in held if isinstance(found, Reflector)]

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 from tests.sim import virtual_time
 from tests.sim.kubelet import Ending
+from tests.sim.manifests import cluster
 from tests.sim.network import Weather
 from tests.sim.virtual_time import VirtualLoop
-from tests.sim.world import Kit, World, cluster, seeded, world
+from tests.sim.world import Kit, World, seeded, world
 
-from headstay.model.ray import HEAD, WORKER
+from headstay.model.ray import GROUP_NAME, HEAD, WORKER
+from headstay.model.ray_names import head_ingress
+from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY
+from headstay.plan.raycluster.settings import CleanupMode, Settings
 
 MOST_WRITES = 60
 """Writes of the operator for one thing that happened; beyond it something goes round in circles."""
@@ -42,7 +46,9 @@ async def _run(seed: int, kit: Kit | None) -> Outcome:
     """Up to the first complaint: what comes after it may be its consequence."""
     script = random.Random(seed)
     weather = _weather(script)
-    kit = kit or Kit(operators=script.choice([1, 1, 2]))
+    mode: CleanupMode = "Mandatory" if script.random() < 0.1 else "BestEffort"
+    settings = Settings(redis_access=script.random() < 0.8, cleanup_mode=mode)
+    kit = kit or Kit(operators=script.choice([1, 1, 2]), settings=settings)
     async with world(kit, weather) as found:
         play = asyncio.create_task(_Script(found, script).play())
         complaint = asyncio.create_task(found.judges.heard.wait())
@@ -84,25 +90,49 @@ class _Script:
             self._acts += 1
         await asyncio.sleep(30.0 * script.random())
         found.weather.calm()
+        found.judges.redis.trouble = ""
         for node in found.nodes:
             found.kubelet.bring_back(node)
         if script.random() < 0.3:
             for name in sorted(self._standing):
                 await self._delete(name)
+        if found.kit.settings.cleanup_mode == "Mandatory":
+            found.cleanup = Ending(1.0)
+            found.tasks.append(asyncio.create_task(self._try_again()))
+        if not found.kit.settings.redis_access:
+            found.tasks.append(asyncio.create_task(self._pay()))
         await found.converge(self._standing)
-        if found.judges.own_writes() > MOST_WRITES * (self._acts + 2):
-            found.judges.complain(f"{found.judges.own_writes()} writes for {self._acts} acts")
+        if found.judges.own_writes > MOST_WRITES * (self._acts + 2):
+            found.judges.complain(f"{found.judges.own_writes} writes for {self._acts} acts")
+
+    async def _try_again(self) -> None:
+        """What the condition of a cluster that is held advises."""
+        while True:
+            await asyncio.sleep(30.0)
+            for job in self._world.failed_jobs():
+                await self._world.delete_job(job)
+
+    async def _pay(self) -> None:
+        """What the command in a debt does, once its head is gone."""
+        while True:
+            await asyncio.sleep(30.0)
+            await self._world.pay_by_hand()
 
     def _repertoire(self) -> list[Callable[[str], Awaitable[None]]]:
         calm = [self._scale, self._suspend, self._upgrade, self._again, self._create_other]
+        more = [self._name_worker, self._want_ingress, self._touch_ingress, self._trouble_redis]
         hurt = [self._fail_head, self._delete_head, self._crash_head, self._fail_worker, self._lose_node]
-        return [*calm, *hurt, self._kill, self._kill_after_a_write, self._pause]
+        return [*calm, *more, *hurt, self._kill, self._kill_after_a_write, self._pause]
 
     async def _create(self, name: str) -> None:
         script = self._script
         more = {"upgradeStrategy": {"type": "Recreate"}} if script.random() < 0.5 else {}
         ft, workers, slices = script.random() < 0.7, script.randint(0, 3), script.choice([0, 0, 1, 2])
-        await self._world.create(name, ft=ft, workers=workers, slices=slices, **more)
+        storage = script.choice(["", "", "shared"])
+        policy = script.choice([{}, {}, {}, {CLEANUP_POLICY: "Operator"}, {CLEANUP_POLICY: "Retain"}])
+        await self._world.create(
+            name, ft=ft, workers=workers, slices=slices, storage=storage, annotations=policy, **more
+        )
         self._standing.add(name)
 
     async def _create_other(self, name: str) -> None:
@@ -111,6 +141,21 @@ class _Script:
 
     async def _scale(self, name: str) -> None:
         await self._world.scale(name, self._script.choice(["w", "w", "m"]), self._script.randint(0, 4))
+
+    async def _name_worker(self, name: str) -> None:
+        for pod in self._world.pods(name, WORKER)[-1:]:
+            named = {"workersToDelete": [pod["metadata"]["name"]]}
+            await self._world.edit_group(name, pod["metadata"]["labels"][GROUP_NAME], scaleStrategy=named)
+
+    async def _want_ingress(self, name: str) -> None:
+        host = self._script.choice(["ray.example", "other.example"])
+        await self._world.edit(name, headGroupSpec={"enableIngress": True, "ingressOptions": {"host": host}})
+
+    async def _touch_ingress(self, name: str) -> None:
+        await self._world.drop_ingress(head_ingress(name))
+
+    async def _trouble_redis(self, _: str) -> None:
+        self._world.judges.redis.trouble = self._script.choice(["away", "NOAUTH", ""])
 
     async def _suspend(self, name: str) -> None:
         await self._world.edit(name, suspend=True)

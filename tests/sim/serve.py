@@ -29,7 +29,7 @@ class Serve:
     def head(self, base: str) -> Obj:
         """The running Pod at that address. Raises DashboardError where nobody answers."""
         address = base.removeprefix("http://").rpartition(":")[0]
-        for pod in self._judges.pods():
+        for pod in self._judges.pods.values():
             status = pod.get("status") or {}
             if status.get("podIP") == address and status.get("phase") == "Running":
                 return pod

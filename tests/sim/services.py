@@ -2,16 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from tests.sim.manifests import cluster
 from tests.sim.network import Weather
 from tests.sim.operators import Process
 from tests.sim.serve import Serve, ServeLine, namespace_of
-from tests.sim.world import Kit, World, clock, cluster
+from tests.sim.world import Kit, World, clock, running
 
+from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.rayservice import RayServiceController
 from headstay.controllers.recorder import ServiceEvents
 from headstay.local.server.store import Change
@@ -21,7 +23,6 @@ from headstay.model.ray import CLUSTER, HEAD, NODE_TYPE, SERVE, RayCluster
 from headstay.model.ray_crds import rayservice_crd
 from headstay.model.rayservice import RAYSERVICES, READY, RayService
 from headstay.model.resource import CUSTOM_RESOURCE_DEFINITIONS
-from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.events import EventRecorder
 
 GIVEN = "fruit"
@@ -33,9 +34,7 @@ class ServiceProcess(Process):
 
     serve: Serve
 
-    async def _lead(self) -> None:
-        if self.controller is None:
-            return
+    def _beside(self, clusters: RayClusterController) -> list[Coroutine[Any, Any, None]]:
         events = EventRecorder(
             self._network, "rayservice-controller", now=self._now, suffix=lambda: f"{random.getrandbits(64):016x}"
         )
@@ -44,14 +43,12 @@ class ServiceProcess(Process):
             ServiceEvents(events),
             self._settings,
             now=self._now,
-            clusters=self.controller,
-            dashboard=ServeLine(self.serve, self._network, self.name, self._network._landed),
+            clusters=clusters,
+            dashboard=ServeLine(self.serve, self._network, self.name, self._network._wire.landed),
             workers=2,
             draw=random.random,
         )
-        async with asyncio.TaskGroup() as group:
-            for work in (events.run(), self.controller.run(), services.run()):
-                group.create_task(work)
+        return [events.run(), services.run()]
 
 
 class ServiceWorld(World):
@@ -74,7 +71,7 @@ class ServiceWorld(World):
 
     def _process(self, name: str) -> Process:
         process = ServiceProcess(
-            name, self.user, self.weather, self.judges, clock, landed=self._landed, settings=Settings()
+            name, self.user, self.weather, self.judges, clock, wire=self, settings=self.kit.settings
         )
         process.serve = self.serve
         return process
@@ -94,7 +91,7 @@ class ServiceWorld(World):
 
     async def settle(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self.first_write = self.judges.own_writes() + 1
+        self.first_write = self.judges.own_writes + 1
 
     async def edit_service(self, name: str, **spec: Any) -> None:
         await self._quietly(self.user.patch(RAYSERVICES, "default", name, {"spec": spec}))
@@ -156,7 +153,7 @@ class ServiceWorld(World):
         namespace, cluster_name = namespace_of(head), head["metadata"]["labels"][CLUSTER]
         sharers = [
             pod["metadata"]["name"]
-            for pod in self.judges.pods()
+            for pod in self.judges.pods.values()
             if pod["metadata"]["labels"].get(NODE_TYPE) == HEAD
             and pod["metadata"]["labels"][CLUSTER] != cluster_name
             and namespace_of(pod) == namespace
@@ -249,9 +246,5 @@ def _ready(pod: Obj) -> bool:
 
 @asynccontextmanager
 async def service_world() -> AsyncIterator[ServiceWorld]:
-    found = ServiceWorld(Kit(), Weather())
-    await found.start()
-    try:
+    async with running(ServiceWorld(Kit(), Weather())) as found:
         yield found
-    finally:
-        await found.stop()

@@ -14,7 +14,7 @@ async def _fifty_clusters() -> tuple[int, str]:
         for name in sorted(names):
             await found.create(name, workers=WORKERS)
         await found.converge(names)
-        return found.judges.own_writes(), "\n".join(found.judges.broken)
+        return found.judges.own_writes, "\n".join(found.judges.broken)
 
 
 def test_fifty_clusters_become_ready_with_at_most_a_fifth_more_writes_than_the_least_possible() -> None:

@@ -28,7 +28,7 @@ async def _flow_broken_at(name: str, write: int, how: str) -> Run:
             found.restart_after = 1.0 if how == "killed, back soon" else 6.0
         await found.converge(await SERVICE_FLOWS[name](found))
         told = "\n".join([*found.judges.broken, "---", *found.judges.log])
-        return Run(found.judges.own_writes(), found.first_write, told, found.used)
+        return Run(found.judges.own_writes, found.first_write, told, found.used)
 
 
 def broken_at(name: str, write: int, how: str) -> Run:

@@ -11,14 +11,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
+import msgspec
+from tests.sim import convergence
 from tests.sim.heads import Ear, SimHeads
 from tests.sim.judges import Judges
 from tests.sim.kubelet import Ending, Habits, Kubelet
+from tests.sim.manifests import cluster
 from tests.sim.network import Weather, Write
 from tests.sim.operators import Build, Process, Watched
+from tests.sim.records import wanted_storage
+from tests.sim.redis import place_of
 
 from headstay.local.controllers.garbage import GarbageCollector
 from headstay.local.controllers.informers import Informers
@@ -29,23 +34,27 @@ from headstay.local.server.store import Change
 from headstay.model.errors import StatusError, is_conflict, is_not_found
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
-from headstay.model.ray import HEAD, NODE_TYPE, RAYCLUSTERS, WORKER, RayCluster
+from headstay.model.ray import HEAD, NODE_TYPE, RAYCLUSTERS, WORKER, Job
 from headstay.model.ray_crds import raycluster_crd
 from headstay.model.resource import (
     CONFIGMAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
+    INGRESSES,
     JOBS,
+    LEASES,
     PODS,
     SERVICE_ACCOUNTS,
     SERVICES,
     Resource,
 )
-from headstay.plan.debts import DEBT
-from headstay.plan.raycluster.journal import read_journal
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.events import EventRecorder
 from headstay.runtime.fencing import FencedClient
 
+_ROUTINE = frozenset(f"{resource.plural}.{resource.group}".rstrip(".") for resource in (LEASES, EVENTS))
+SETTLED = 40.0
+"""Long enough for a cluster to stand, an operator's death and its restart included."""
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -60,10 +69,16 @@ class Kit:
     make: type[Watched] = Watched
     fence: Build = FencedClient
     operators: int = 1
+    settings: Settings = Settings(redis_access=True)
+
+
+T = TypeVar("T", bound="World")
 
 
 class World:
-    kinds: tuple[Resource, ...] = (RAYCLUSTERS, PODS, SERVICES, JOBS, CONFIGMAPS)
+    """`kill_after`, `lose_answer_of` and `hold` are numbers of a write of the operator, counted from 1; 0 is none."""
+
+    kinds: tuple[Resource, ...] = (RAYCLUSTERS, PODS, SERVICES, JOBS, CONFIGMAPS, INGRESSES)
     """What has owners or is one."""
 
     def __init__(self, kit: Kit, weather: Weather) -> None:
@@ -72,7 +87,8 @@ class World:
         self.api = build_api(clock=clock)
         self.user = InProcessClient(self.api)
         self.history: list[tuple[float, int, str, bool, int]] = []
-        self.judges = Judges(self.api.store, lambda: asyncio.get_running_loop().time())
+        self.changes = 0
+        self.judges = Judges(self.api.store, lambda: asyncio.get_running_loop().time(), clock)
         self.api.store.on_change(self._record)
         self.cleanup: Ending | None = Ending(1.0)
         self.nodes = ("node-0", "node-1", "node-2")
@@ -88,14 +104,19 @@ class World:
         self.operators: dict[str, Process] = {}
         self.kill_after = 0
         self.lose_answer_of = 0
+        self.hold = 0
+        self.hold_for = 15.0
         self.restart_after = 1.0
+        self._sent_writes = 0
         self._seen_writes = 0
-        self._tasks: list[asyncio.Task[Any]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
 
     def _ends(self, pod: Pod) -> Ending | None:
         return self.cleanup if any(owner.kind == "Job" for owner in pod.metadata.owner_references) else None
 
     def _record(self, change: Change) -> None:
+        if change.key.table not in _ROUTINE:
+            self.changes += 1
         at = asyncio.get_running_loop().time()
         digest = zlib.crc32(change.entry.value)
         self.history.append((at, change.entry.revision, change.key.text, change.deleted, digest))
@@ -111,24 +132,24 @@ class World:
         jobs = Jobs(informers, EventRecorder(self.user, "job-controller", now=clock), now=clock)
         garbage = GarbageCollector(informers.client, lambda: self.kinds)
         for work in (informers.run(), jobs.controller.run(), garbage.run(), self.kubelet.run()):
-            self._tasks.append(asyncio.create_task(work))
+            self.tasks.append(asyncio.create_task(work))
         for number in range(self.kit.operators):
             self._start_operator(f"operator-{number}")
 
     async def stop(self) -> None:
         for process in self.operators.values():
             process.kill()
-        for task in self._tasks:
+        for task in self.tasks:
             if task.done() and not task.cancelled() and task.exception() is not None:
                 raise task.exception() or AssertionError
             task.cancel()
-        await asyncio.wait(self._tasks)
+        await asyncio.wait(self.tasks)
 
     def _start_operator(self, name: str) -> None:
         process = self._process(name)
         self.operators[name] = process
         process.start()
-        self._tasks.append(asyncio.create_task(self._restart_when_ended(process)))
+        self.tasks.append(asyncio.create_task(self._restart_when_ended(process)))
 
     def _process(self, name: str) -> Process:
         return Process(
@@ -137,8 +158,8 @@ class World:
             self.weather,
             self.judges,
             clock,
-            landed=self._landed,
-            settings=Settings(),
+            wire=self,
+            settings=self.kit.settings,
             make=self.kit.make,
             heads=lambda changed: Ear(self.heads, changed, self._addresses),
             fence=self.kit.fence,
@@ -150,8 +171,27 @@ class World:
         await asyncio.sleep(self.restart_after)
         self._start_operator(process.name)
 
-    def _landed(self, write: Write) -> bool:
-        """Whether the answer of this write is to be lost."""
+    # --- the wire (`network.Wire`) -----------------------------------------------------------------------------
+
+    def leaves(self, write: Write) -> float:
+        if not write.counts:
+            return 0.0
+        self._sent_writes += 1
+        makes_a_pod = write.verb == "create" and write.resource == PODS
+        if self._sent_writes == self.hold:
+            self.kill(write.process)
+            seconds = self.hold_for
+        elif makes_a_pod and self.weather.strays and random.random() < self.weather.strays:
+            seconds = random.uniform(1.0, 60.0)
+        else:
+            return 0.0
+        self.judges.astray.add(write.name)
+        return seconds
+
+    def refused(self, write: Write) -> None:
+        self.judges.refused(write)
+
+    def landed(self, write: Write) -> bool:
         self.judges.landed(write)
         if not write.counts:
             return False
@@ -185,11 +225,17 @@ class World:
             else:
                 return
 
+    async def annotate(self, name: str, **annotations: str) -> None:
+        await self._quietly(self.user.patch(RAYCLUSTERS, "default", name, {"metadata": {"annotations": annotations}}))
+
     async def edit(self, name: str, **spec: Any) -> None:
         """A merge patch of the spec, as `kubectl patch`."""
         await self._quietly(self.user.patch(RAYCLUSTERS, "default", name, {"spec": spec}))
 
     async def scale(self, name: str, group: str, replicas: int) -> None:
+        await self.edit_group(name, group, replicas=replicas)
+
+    async def edit_group(self, name: str, group: str, **fields: Any) -> None:
         try:
             found = await self.user.get(RAYCLUSTERS, "default", name)
         except StatusError as error:
@@ -198,16 +244,41 @@ class World:
             raise
         for spec in found["spec"]["workerGroupSpecs"]:
             if spec["groupName"] == group:
-                spec["replicas"] = replicas
+                spec.update(fields)
         await self.edit(name, workerGroupSpecs=found["spec"]["workerGroupSpecs"])
 
     async def delete(self, name: str) -> None:
         await self._quietly(self.user.delete(RAYCLUSTERS, "default", name))
 
-    def debts(self) -> list[str]:
-        """Where keys are owed for."""
-        found = self.api.reader.list(CONFIGMAPS, "default")
-        return [config["data"]["address"] for config in found if DEBT in (config["metadata"].get("labels") or {})]
+    async def delete_job(self, name: str) -> None:
+        """A cleanup Job, so that it is made again."""
+        self.judges.job_removed(name)
+        await self._quietly(self.user.delete(JOBS, "default", name, propagation="Background"))
+
+    async def drop_ingress(self, name: str) -> None:
+        await self._quietly(self.user.delete(INGRESSES, "default", name))
+
+    async def pay_by_hand(self) -> None:
+        """As the command in the debt does."""
+        for debt in list(self.judges.redis.debts.values()):
+            storage = place_of(debt)
+            users = [found for found in self.judges.live_clusters.values() if wanted_storage(found) == storage]
+            if users or self.judges.writers_of(storage):
+                continue
+            self.judges.redis.keys.pop(storage, None)
+            await self._quietly(self.user.delete(CONFIGMAPS, "default", debt["metadata"]["name"]))
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Asked in the middle of a run, where no judge looks."""
+        if not holds:
+            self.judges.complain(f"expected that {what}")
+
+    def jobs(self) -> list[str]:
+        return [key.name for key, _ in self.api.store.entries("jobs.batch")]
+
+    def failed_jobs(self) -> list[str]:
+        jobs = [msgspec.json.decode(entry.value, type=Job) for _, entry in self.api.store.entries("jobs.batch")]
+        return [job.metadata.name for job in jobs if (outcome := job.outcome()) and outcome.type == "Failed"]
 
     def pods(self, name: str, node_type: str) -> list[Obj]:
         found = self.judges.pods_of(name)
@@ -241,133 +312,19 @@ class World:
         pods = [(pod, pod["metadata"]["labels"].get(NODE_TYPE) == HEAD) for pod in self.judges.pods_of(name)]
         return [(pod["status"]["podIP"], head) for pod, head in pods if (pod.get("status") or {}).get("podIP")]
 
+    def unlike(self, wanted: set[str]) -> str:
+        """What is not yet as it should be, or ""."""
+        return convergence.unlike(self, wanted)
+
+    async def converge(self, wanted: set[str], seconds: float = 900.0) -> None:
+        await convergence.converge(self, wanted, seconds)
+
     async def _quietly(self, call: Any) -> None:
         try:
             await call
         except StatusError as error:
             if not is_not_found(error) and not is_conflict(error):
                 raise
-
-    # --- the end -----------------------------------------------------------------------------------------------
-
-    async def converge(self, wanted: set[str], seconds: float = 900.0) -> None:
-        """Waits until the clusters named, and no others, are as their specs say, then that the operator rests."""
-        loop = asyncio.get_running_loop()
-        until, calm_since = loop.time() + seconds, loop.time()
-        writes = self.judges.own_writes()
-        while True:
-            why = self.unlike(wanted) or self._caches_unlike_lists()
-            if why or self.judges.own_writes() != writes:
-                calm_since, writes = loop.time(), self.judges.own_writes()
-            if loop.time() - calm_since >= _REST:
-                break
-            if loop.time() > until:
-                self.judges.complain(f"not converged after {seconds:g} s: {why or 'the operator never rests'}")
-                return
-            await asyncio.sleep(1.0)
-        for text in self.judges.orphans(self.api.store):
-            self.judges.complain(text)
-
-    def unlike(self, wanted: set[str]) -> str:
-        """What is not yet as it should be, or ""."""
-        found = self.judges.clusters()
-        if set(found) != wanted:
-            return f"there are clusters {sorted(found)}, not {sorted(wanted)}"
-        for name, shown in sorted(found.items()):
-            if shown.deleting:
-                return f"{name} is still being deleted, finalizers {shown.metadata.finalizers}"
-            if why := self._unlike_spec(name, shown.spec, shown.status) or self._unlike_records(shown):
-                return f"{name}: {why}"
-        store = self.api.store
-        if not wanted and (left := [key.text for table in _CHILDREN for key, _ in store.entries(table)]):
-            return f"left behind: {', '.join(left)}"
-        return ""
-
-    def _unlike_records(self, shown: RayCluster) -> str:
-        found = [record for record in read_journal(shown) if record.how == "InPlace"]
-        if len(found) != self.records.get(shown.name, 0):
-            return f"recoveries written down: {[record.id for record in found]}, there were {self.records}"
-        unfinished = [record.id for record in found if record.workers is None]
-        return f"recoveries {unfinished} are not complete" if unfinished else ""
-
-    def _unlike_spec(self, name: str, spec: Obj, status: Obj) -> str:
-        suspended = bool(spec.get("suspend"))
-        heads, workers = self.pods(name, HEAD), self.pods(name, WORKER)
-        want_heads = 0 if suspended else 1
-        if len(heads) != want_heads or not all(map(_ready, heads)):
-            return f"{len(heads)} head Pods, {want_heads} wanted"
-        for group in spec["workerGroupSpecs"]:
-            of_group = [pod for pod in workers if pod["metadata"]["labels"]["ray.io/group"] == group["groupName"]]
-            want = 0 if suspended else group["replicas"] * group.get("numOfHosts", 1)
-            if len(of_group) != want or not all(map(_ready, of_group)):
-                return f"{len(of_group)} Pods in group {group['groupName']}, {want} wanted"
-        state = "suspended" if suspended else "ready"
-        if status.get("state") != state:
-            return f"state is {status.get('state')}, not {state}"
-        if kept := [pod["metadata"]["name"] for pod in workers if pod["metadata"]["uid"] in self.must_go]:
-            return f"{kept} did not come back to the GCS, and are still there"
-        if not suspended and status.get("readyWorkerReplicas", 0) != len(workers):
-            return f"status tells of {status.get('readyWorkerReplicas')} ready workers, there are {len(workers)}"
-        images = {pod["spec"]["containers"][0]["image"] for pod in (*heads, *workers)}
-        wants = {spec["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]}
-        return f"Pods run {sorted(images)}, not {sorted(wants)}" if images and images != wants else ""
-
-    def _caches_unlike_lists(self) -> str:
-        """Once nothing changes any more, what the leader holds must be what the server holds."""
-        leader = self.leader
-        if leader is None or leader.controller is None:
-            return "nobody leads"
-        for reflector in leader.controller.reflectors():
-            table = f"{reflector.resource.plural}.{reflector.resource.group}".rstrip(".")
-            held = {found.metadata.name: found.metadata.resource_version for found in reflector.cache.list()}
-            listed = {key.name: str(entry.revision) for key, entry in self.api.store.entries(table)}
-            selected = reflector.resource != RAYCLUSTERS
-            if any(listed.get(name) != held[name] for name in held) or (len(held) < len(listed) and not selected):
-                return f"the cache of {reflector.resource} holds {held}, the list {listed}"
-        return ""
-
-
-_REST = 20.0
-_CHILDREN = ("pods", "services", "jobs.batch")
-
-
-def _ready(pod: Obj) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
-
-
-def cluster(name: str, *, ft: bool = True, workers: int = 2, slices: int = 0, **spec: Any) -> Obj:
-    """A RayCluster with one plain group, and one of two hosts a replica where `slices` is given."""
-
-    def template(container: str) -> Obj:
-        return {"spec": {"containers": [{"name": container, "image": "rayproject/ray:2.9.0"}]}}
-
-    groups: list[Obj] = [{"groupName": "w", "replicas": workers, "template": template("w"), "rayStartParams": {}}]
-    if slices:
-        groups.append(
-            {"groupName": "m", "replicas": slices, "numOfHosts": 2, "template": template("m"), "rayStartParams": {}}
-        )
-    for group in groups:
-        group |= {"minReplicas": 0, "maxReplicas": 10}
-    document: Obj = {
-        "apiVersion": RAYCLUSTERS.api_version,
-        "kind": RAYCLUSTERS.kind,
-        "metadata": {
-            "name": name,
-            "namespace": "default",
-            "annotations": {"ray.io/gcs-ft-deletion-timeout": "120"},
-        },
-        "spec": {
-            "rayVersion": "2.9.0",
-            "headGroupSpec": {"rayStartParams": {}, "template": template("head")},
-            "workerGroupSpecs": groups,
-            **spec,
-        },
-    }
-    if ft:
-        document["spec"]["gcsFaultToleranceOptions"] = {"redisAddress": "redis:6379"}
-    return document
 
 
 def seeded(seed: int) -> Any:
@@ -378,10 +335,20 @@ def seeded(seed: int) -> Any:
 
 
 @asynccontextmanager
+async def running(found: T) -> AsyncIterator[T]:
+    with (
+        mock.patch("headstay.controllers.redis_access.clean", found.judges.redis.clean),
+        # A sixth of the run's time, for fields that neither operator nor judges read.
+        mock.patch("headstay.local.server.assembly.track"),
+    ):
+        await found.start()
+        try:
+            yield found
+        finally:
+            await found.stop()
+
+
+@asynccontextmanager
 async def world(kit: Kit | None = None, weather: Weather | None = None) -> AsyncIterator[World]:
-    found = World(kit or Kit(), weather or Weather())
-    await found.start()
-    try:
+    async with running(World(kit or Kit(), weather or Weather())) as found:
         yield found
-    finally:
-        await found.stop()
