@@ -118,7 +118,7 @@ def names_heads_at_random(patch: pytest.MonkeyPatch) -> None:
 
 
 def owes_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cleanup, "owed_storage", lambda *_: None)
+    patch.setattr(cleanup, "owed_storages", lambda *_: ())
 
 
 def writes_the_debt_after_the_finalizer_is_gone(patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ BROKEN_IN_A_FLOW: list[tuple[Break, str, str]] = [
     (pays_while_a_head_may_write, "delete on a lost node", "may still write"),
     (pays_what_another_has_taken_over, "owe what is taken over", "which lives"),
     (says_it_has_paid, "owe while redis is away", "is gone, and its keys are not"),
-    (lets_everybody_write, "take over a namespace", "two clusters write into shared"),
+    (lets_everybody_write, "take over a namespace", "two clusters write into"),
     (gives_up_although_cleanup_is_mandatory, "hold on while cleanup is mandatory", "it is held, and says so"),
     (lets_an_ingress_drift, "keep an ingress", "what the user changed is put right"),
     (hears_no_names_of_workers, "name workers for deletion", "workers named are gone"),
