@@ -54,7 +54,7 @@ class KeptGcs:
         assert status == 200, body
         return msgspec.json.decode(body, type=KeeperState)
 
-    def until(self, holds: Callable[[KeeperState], bool], seconds: float = 30) -> KeeperState:
+    def until(self, holds: Callable[[KeeperState], bool], seconds: float = 90) -> KeeperState:
         """The first state that holds."""
         end = time.monotonic() + seconds
         seen: KeeperState | None = None
@@ -68,7 +68,7 @@ class KeptGcs:
             time.sleep(0.02)
         raise AssertionError(f"not within {seconds} s: {seen}\n{self.log}")
 
-    def serving(self, revivals: int = 0, seconds: float = 30) -> KeeperState:
+    def serving(self, revivals: int = 0, seconds: float = 90) -> KeeperState:
         return self.until(lambda s: s.gcs.phase == "Serving" and len(s.revivals) == revivals, seconds)
 
     def gcs(self) -> int:

@@ -40,7 +40,7 @@ def marker(redis: Server, ray: str, field: str) -> str:
     return redis.cli("HGET", "RAYns@HEADSTAY", field)
 
 
-def ended(kept: KeptGcs, seconds: float = 30) -> int:
+def ended(kept: KeptGcs, seconds: float = 90) -> int:
     return kept.process.wait(timeout=seconds)
 
 
@@ -168,9 +168,9 @@ def test_a_redis_that_is_away_for_a_while_costs_a_pause(tmp_path: Path) -> None:
     with redis_server(tmp_path, *SAVED) as redis, kept_gcs(tmp_path, redis) as kept:
         epoch = epoch_of(kept, redis)
         redis.stop()
-        away = kept.until(lambda state: state.redis.phase == "Away", seconds=8)
+        away = kept.until(lambda state: state.redis.phase == "Away", seconds=20)
         assert f"Redis at 127.0.0.1:{redis.port}" in away.redis.why
-        kept.until(lambda state: state.gcs.phase == "WaitingForRedis", seconds=40)
+        kept.until(lambda state: state.gcs.phase == "WaitingForRedis", seconds=90)
         with redis_server(tmp_path, *SAVED, port=redis.port):
             back = kept.until(lambda state: state.gcs.phase == "Serving" and state.redis.phase == "Answers")
         assert back.storage.epoch == epoch
