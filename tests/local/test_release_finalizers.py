@@ -67,7 +67,7 @@ async def test_a_deletion_that_hangs_without_an_operator_ends_and_the_keys_are_n
         "",
     )
     assert await finalizers(server, "stuck") is None
-    nothing = "No RayCluster and no RayService in namespace default has a finalizer of Headstay.\n"
+    nothing = "No object in namespace default has a finalizer of Headstay.\n"
     assert (await release(server, "--yes")).out == nothing
 
 

@@ -191,7 +191,7 @@ def _say_nothing_to_do(options: Options, namespace: str) -> None:
         print_json({"released": [], "failed": []})
     else:
         where = f"in namespace {namespace}" if namespace else "in any namespace"
-        console.print(f"No RayCluster and no RayService {where} has a finalizer of Headstay.")
+        console.print(f"No object {where} has a finalizer of Headstay.")
 
 
 def _report(options: Options, held: list[Held], failed: dict[Held, str]) -> None:
