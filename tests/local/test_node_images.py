@@ -45,7 +45,7 @@ async def test_an_install_that_is_cut_short_leaves_nothing_and_can_be_made_again
 
 
 async def test_a_ray_that_does_not_exist_names_those_that_do(config: LocalConfig) -> None:
-    with pytest.raises(ImageError, match=r"ray\[default\]==99\.0 does not exist.*2\.60\.0") as caught:
+    with pytest.raises(ImageError, match=r"ray\[default,serve\]==99\.0 does not exist.*2\.60\.0") as caught:
         await prepare_images(config, ["rayproject/ray:99.0"], lambda _: None)
     assert "rayproject/ray:99.0" in str(caught.value)
 
