@@ -15,7 +15,9 @@ dev: ## install, with the tools that the tests need
 quickstart: install ## Walk through GCS fault tolerance on this machine, with real Ray and real Redis
 	@.venv/bin/headstay quickstart
 
-test: dev lint unit wire sim local e2e ## Run every check and test
+test: dev lint unit ## Run every check and test
+	@$(MAKE) --jobs=2 --output-sync=target wire sim # one waits, the other computes
+	@$(MAKE) local e2e
 
 lint: ## Style, types and the import contracts
 	.venv/bin/ruff check src tests

@@ -32,6 +32,10 @@ class Records:
     def note(self, text: str) -> None:
         self.log.append(f"{self.now():.3f} {text}")
 
+    def told(self) -> str:
+        """What is wrong, and what happened until then; "" where nothing is."""
+        return "\n".join([*self.broken, "---", *self.log]) if self.broken else ""
+
     def of_type(self, cluster: str, node_type: str) -> list[Obj]:
         return [
             pod

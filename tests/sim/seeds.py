@@ -25,6 +25,9 @@ MOST_WRITES = 60
 """Writes of the operator for one thing that happened; beyond it something goes round in circles."""
 
 
+_NAME_IS_FREE_AFTER = 600.0
+
+
 class Outcome(NamedTuple):
     """`broken` is empty when all went well; `history` digests every change of the store, and when."""
 
@@ -181,8 +184,14 @@ class _Script:
     async def _again(self, name: str) -> None:
         await self._delete(name)
         if self._script.random() < 0.7 or not self._standing:
-            # The name is free only when the finalizer is gone, at the latest after the deletion timeout.
-            await self._create(name)
+            # The name is free only when the finalizer is gone, at the latest after the deletion timeout; where cleanup
+            # is mandatory and fails, not before somebody mends that.
+            try:
+                async with asyncio.timeout(_NAME_IS_FREE_AFTER):
+                    await self._create(name)
+            except TimeoutError:
+                if self._world.kit.settings.cleanup_mode != "Mandatory":
+                    self._world.judges.complain(f"{name} is still there")
 
     async def _fail_head(self, name: str) -> None:
         await self._world.fail_pod(name, HEAD)

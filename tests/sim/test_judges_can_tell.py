@@ -193,10 +193,10 @@ def test_an_operator_that_breaks_its_promise_is_caught_in_the_flow_for_it(
 ) -> None:
     breaking(monkeypatch)
     for write in range(20):
-        _, told = broken_at(flow, write, "killed, the write still on its way")
-        if verdict in told.partition("---")[0]:
+        played = broken_at(flow, write, "killed, the write still on its way")
+        if verdict in played.wrong.partition("---")[0]:
             return
-    pytest.fail(f"not caught: {told}")
+    pytest.fail(f"not caught: {played.wrong}")
 
 
 def test_a_flow_that_does_not_end_as_it_should_is_caught() -> None:
