@@ -205,7 +205,7 @@ def test_explain_tells_what_a_field_is_for(kubectl: Kubectl) -> None:
 
 def test_the_operator_may_not_read_secrets(kubectl: Kubectl) -> None:
     account = f"system:serviceaccount:{kubectl.namespace}:{manifests.DEPLOYMENT}"
-    for question in ("list secrets", "create pods --subresource=exec", "delete rayclusters"):
+    for question in ("list secrets", "create pods --subresource=exec", "delete rayservices"):
         done = kubectl.run("auth", "can-i", *question.split(), f"--as={account}", check=False)
         assert done.stdout.strip() == "no", question
     if not installed(kubectl):  # `headstay up` switches redisAccess on

@@ -94,8 +94,8 @@ def _unlike_spec(world: "World", name: str, spec: Obj, status: Obj) -> str:
 
 
 def _is_rightly_refused(world: "World", refused: RayCluster) -> bool:
-    """Without a Pod, told so, and because of one that stands."""
-    if not refused.is_true(CONFLICT) or world.judges.pods_of(refused.name):
+    """Without a head, told so, and because of one that stands. Workers of a head that it had before may be left."""
+    if not refused.is_true(CONFLICT) or world.pods(refused.name, HEAD):
         return False
     storage = {
         shown.metadata.uid: wanted_storage({"metadata": {"uid": shown.metadata.uid}, "spec": shown.spec})

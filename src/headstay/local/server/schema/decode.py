@@ -36,8 +36,10 @@ def decode(node: Node, obj: Any, path: str = "", settled: Collection[str] = ()) 
     if not isinstance(obj, dict):
         raise _unmarshal(obj, _go_type(node), path, node)
     kept = {name: obj.pop(name) for name in settled}
-    _struct(node, obj, path)
-    obj |= kept
+    try:
+        _struct(node, obj, path)
+    finally:
+        obj |= kept  # also for who says which object could not be decoded
 
 
 def decode_metadata(node: Node, obj: Any, path: str = "") -> None:
