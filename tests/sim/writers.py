@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from headstay.model.ray import CLUSTER, ENV_STORAGE_NAMESPACE, HEAD, NODE_TYPE, 
 from headstay.model.resource import JOBS, PODS, Resource
 from headstay.plan.raycluster.writer import CONFLICT
 from headstay.runtime.client import Page, WatchEvent
+
+_RAYCLUSTER = next(found for found in yaml.safe_load_all(SAMPLE.read_text()) if found["kind"] == "RayCluster")
 
 
 class Judge(Misbehaving):
@@ -83,7 +86,7 @@ async def judged(luck: random.Random | None = None) -> AsyncIterator[World]:
 
 
 async def make(w: World, name: str, storage: str = "shared", **annotations: str) -> None:
-    document = next(found for found in yaml.safe_load_all(SAMPLE.read_text()) if found["kind"] == "RayCluster")
+    document = deepcopy(_RAYCLUSTER)
     document["metadata"] |= {"name": name, "namespace": "default"}
     document["metadata"]["annotations"] |= {"ray.io/external-storage-namespace": storage, **annotations}
     await w.user.create(RAYCLUSTERS, document)
