@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from tests.sim.writers import Judge, conflict, find, gone, head_of, judged, make, pair, refused
+from tests.unit.controllers.world import World
 
 from headstay.model.errors import StatusError
 from headstay.model.ray import RAYCLUSTERS
@@ -171,14 +172,15 @@ async def test_late_news_and_crashes_never_let_two_in(seed: int) -> None:
             for job in await w.jobs():
                 done = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
                 await w.user.patch(JOBS, "default", job["metadata"]["name"], done, subresource="status")
+            await collect_jobs(w)
             return len(await w.pods("head")) == 1
 
-        stuck = ""
-        try:
-            await w.until(one_runs, seconds=900)
-        except AssertionError as error:
-            stuck = str(error)
-    if stuck:
-        # That two write is a failure at once, above. That now and then nobody is let in is a fault we know and have
-        # not found yet: one cluster's deletion does not end, and the other waits for it.
-        pytest.xfail(stuck)
+        await w.until(one_runs, seconds=900)
+
+
+async def collect_jobs(w: World) -> None:
+    """As the garbage collector, which this world lacks: a Job of a cluster that is gone keeps the next one waiting."""
+    living = {found["metadata"]["uid"] for name in "ab" if (found := await find(w, name)) is not None}
+    for job in await w.jobs():
+        if not living.intersection(owner["uid"] for owner in job["metadata"]["ownerReferences"]):
+            await w.user.delete(JOBS, "default", job["metadata"]["name"])
