@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
-from tests.sim.records import owner_of, wanted_storage
+from tests.sim.records import is_ready, owner_of, wanted_storage
 
 from headstay.model.objects import Obj
 from headstay.model.ray import HEAD, RAYCLUSTERS, WORKER, RayCluster
@@ -72,12 +72,12 @@ def _unlike_spec(world: "World", name: str, spec: Obj, status: Obj) -> str:
     suspended = bool(spec.get("suspend"))
     heads, workers = world.pods(name, HEAD), world.pods(name, WORKER)
     want_heads = 0 if suspended else 1
-    if len(heads) != want_heads or not all(map(_ready, heads)):
+    if len(heads) != want_heads or not all(map(is_ready, heads)):
         return f"{len(heads)} head Pods, {want_heads} wanted"
     for group in spec["workerGroupSpecs"]:
         of_group = [pod for pod in workers if pod["metadata"]["labels"]["ray.io/group"] == group["groupName"]]
         want = 0 if suspended else group["replicas"] * group.get("numOfHosts", 1)
-        if len(of_group) != want or not all(map(_ready, of_group)):
+        if len(of_group) != want or not all(map(is_ready, of_group)):
             return f"{len(of_group)} Pods in group {group['groupName']}, {want} wanted"
     state = "suspended" if suspended else "ready"
     if status.get("state") != state:
@@ -135,9 +135,3 @@ def _caches_unlike_lists(world: "World") -> str:
         if any(listed.get(name) != held[name] for name in held) or (len(held) < len(listed) and not selected):
             return f"the cache of {reflector.resource} holds {held}, the list {listed}"
     return ""
-
-
-def _ready(pod: Obj) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")

@@ -70,3 +70,9 @@ def wanted_storage(cluster: Obj) -> str:
     """What a RayCluster asks for; "" where it has no fault tolerance."""
     found = storage_identity(msgspec.convert(cluster, RayCluster))
     return found.text if found else ""
+
+
+def is_ready(pod: Obj) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")

@@ -10,6 +10,7 @@ import msgspec
 from tests.sim.manifests import cluster
 from tests.sim.network import Weather
 from tests.sim.operators import Process
+from tests.sim.records import is_ready
 from tests.sim.serve import Serve, ServeLine, namespace_of
 from tests.sim.world import Kit, World, clock, running
 
@@ -146,7 +147,7 @@ class ServiceWorld(World):
         return [
             pod["metadata"]["name"]
             for pod in self.judges.pods_of(name)
-            if _ready(pod) and pod["metadata"]["labels"].get(SERVE) == "true"
+            if is_ready(pod) and pod["metadata"]["labels"].get(SERVE) == "true"
         ]
 
     def _judge_namespace(self, head: Obj) -> None:
@@ -236,12 +237,6 @@ def cluster_spec(image: str) -> Obj:
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         group["template"]["spec"]["containers"][0]["image"] = f"rayproject/ray:2.{image}.0"
     return spec
-
-
-def _ready(pod: Obj) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
 
 
 @asynccontextmanager

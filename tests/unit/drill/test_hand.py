@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,21 @@ def name_of(process: subprocess.Popen[bytes]) -> str:
     return name
 
 
+@contextmanager
+def stopped(victim: subprocess.Popen[bytes], seconds: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The hand, once it has told that the victim is stopped."""
+    order = {"do": "stop", "process": name_of(victim), "seconds": seconds}
+    with subprocess.Popen(
+        [sys.executable, *command(order)[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as stopping:
+        assert stopping.stdin is not None
+        assert stopping.stdout is not None
+        stopping.stdin.write(source("hand"))
+        stopping.stdin.flush()
+        stopping.stdout.readline()
+        yield stopping
+
+
 def test_a_signal_is_sent_and_its_time_told(victim: subprocess.Popen[bytes]) -> None:
     before = time.time()
     done = hand(do="signal", process=name_of(victim), signal="KILL")
@@ -81,15 +97,7 @@ def test_a_stopped_process_goes_on_when_its_lease_ends(victim: subprocess.Popen[
 
 
 def test_a_stopped_process_goes_on_even_if_nobody_lives_who_stopped_it(victim: subprocess.Popen[bytes]) -> None:
-    order = {"do": "stop", "process": name_of(victim), "seconds": 2}
-    with subprocess.Popen(
-        [sys.executable, *command(order)[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as stopping:
-        assert stopping.stdin is not None
-        assert stopping.stdout is not None
-        stopping.stdin.write(source("hand"))
-        stopping.stdin.flush()
-        stopping.stdout.readline()
+    with stopped(victim, seconds=2) as stopping:
         assert state(victim.pid) == "T"
         stopping.kill()
     assert state(victim.pid) == "T"
@@ -97,15 +105,8 @@ def test_a_stopped_process_goes_on_even_if_nobody_lives_who_stopped_it(victim: s
 
 
 def test_who_is_killed_while_stopped_is_no_longer_waited_for(victim: subprocess.Popen[bytes]) -> None:
-    order = {"do": "stop", "process": name_of(victim), "seconds": 30}
-    with subprocess.Popen(
-        [sys.executable, *command(order)[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as stopping:
-        assert stopping.stdin is not None
+    with stopped(victim, seconds=30) as stopping:
         assert stopping.stdout is not None
-        stopping.stdin.write(source("hand"))
-        stopping.stdin.flush()
-        stopping.stdout.readline()
         victim.kill()
         victim.wait()
         assert json.loads(stopping.stdout.readline())["at"] <= time.time()
