@@ -40,8 +40,11 @@ class Answer:
 
 def new_actor():
     actor = Answer.options(lifetime="detached").remote()
-    ray.get(actor.now.remote(), timeout=2)
-    ray.kill(actor)
+    try:
+        ray.get(actor.now.remote(), timeout=2)
+    finally:
+        # Elsewhere: it waits for the GCS. One left alive would cost the next its processor, being made at last.
+        threading.Thread(target=ray.kill, args=(actor,), daemon=True).start()
 
 def until_answered(attempts):
     for _ in range(attempts):

@@ -45,6 +45,10 @@ def head_service(cluster: RayCluster) -> str:
     return str(chosen) if chosen else f"{cluster.name}-head-svc"
 
 
+def gcs_service(cluster: str) -> str:
+    return f"{cluster}-gcs-svc"
+
+
 def headless_worker_service(cluster: str) -> str:
     return f"{cluster}-headless"
 
@@ -59,3 +63,7 @@ def head_ingress(cluster: str) -> str:
 
 def head_fqdn(cluster: RayCluster, domain: str) -> str:
     return f"{head_service(cluster)}.{cluster.namespace}.svc.{domain}"
+
+
+def gcs_fqdn(cluster: RayCluster, domain: str) -> str:
+    return f"{gcs_service(cluster.name)}.{cluster.namespace}.svc.{domain}"

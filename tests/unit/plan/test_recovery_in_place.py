@@ -11,6 +11,7 @@ from headstay.plan.raycluster.cleanup_job import cleanup_job
 from headstay.plan.raycluster.in_place import GCS_RECOVERY, keeper_config_map
 from headstay.plan.raycluster.plan import Observed
 from headstay.plan.raycluster.pods import head_pod, worker_pod
+from headstay.plan.raycluster.services import gcs_service
 from headstay.plan.raycluster.settings import Settings
 
 KEPT = dataclasses.replace(SETTINGS, keeper="UEsF")
@@ -39,7 +40,36 @@ def test_the_head_starts_ray_under_the_keeper() -> None:
 
 def test_the_keeper_is_there_before_the_head() -> None:
     subject = ft_cluster(annotations=IN_PLACE, groups=[])
-    assert created(plan(Observed(subject), KEPT)) == ["Service", "ConfigMap", "Pod/head"]
+    assert created(plan(Observed(subject), KEPT)) == ["Service", "Service", "ConfigMap", "Pod/head"]
+
+
+def test_workers_reach_the_gcs_by_an_address_that_outlives_the_head_pod() -> None:
+    subject = ft_cluster(annotations=IN_PLACE)
+    (group,) = subject.worker_groups
+    pod = worker_pod(subject, group, KEPT, replica_index=0)
+    host = f"{subject.name}-gcs-svc.default.svc.cluster.local"
+    assert env_of(pod)["RAY_ADDRESS"] == f"{host}:6379"
+    assert f"--address={host}:6379" in container_of(pod)["args"][0]
+    assert env_of(pod)["FQ_RAY_IP"] == f"{subject.name}-head-svc.default.svc.cluster.local"
+    service = gcs_service(subject)
+    assert service["metadata"]["name"] == f"{subject.name}-gcs-svc"
+    assert "clusterIP" not in service["spec"]
+    assert [port["port"] for port in service["spec"]["ports"]] == [6379]
+    head = head_pod(subject, KEPT)["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= head.items()
+
+
+def test_certificates_of_the_user_name_the_head_service_and_so_do_workers_then() -> None:
+    head = {"template": head_template(env=[{"name": "RAY_USE_TLS", "value": "1"}, *_redis()])}
+    subject = ft_cluster(annotations=IN_PLACE, head=head)
+    (group,) = subject.worker_groups
+    pod = worker_pod(subject, group, KEPT, replica_index=0)
+    assert env_of(pod)["RAY_ADDRESS"] == f"{subject.name}-head-svc.default.svc.cluster.local:6379"
+    assert created(plan(Observed(ft_cluster(annotations=IN_PLACE, head=head, groups=[])), KEPT)) == [
+        "Service",
+        "ConfigMap",
+        "Pod/head",
+    ]
 
 
 def test_who_keeps_the_container_s_command_finds_the_keeper_in_the_variable() -> None:
@@ -77,6 +107,7 @@ def _redis() -> list[Obj]:
 def test_every_other_head_holds_nothing_of_ours(subject: RayCluster, settings: Settings) -> None:
     pod = head_pod(subject, settings)
     assert "keeper" not in str(pod["spec"])
+    assert "gcs-svc" not in str(plan(Observed(subject), settings))
     assert "RAY_gcs_grpc_min_reconnect_backoff_ms" not in env_of(pod)
     assert "ConfigMap" not in created(plan(Observed(subject), settings))
 

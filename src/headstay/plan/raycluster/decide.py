@@ -15,13 +15,14 @@ from headstay.plan.raycluster.cleanup import has_finalizer, plan_deletion, wants
 from headstay.plan.raycluster.cleanup_policy import policy_complaints
 from headstay.plan.raycluster.features import unsupported
 from headstay.plan.raycluster.head_names import gone_head
-from headstay.plan.raycluster.in_place import recovery_complaints
+from headstay.plan.raycluster.in_place import has_gcs_service, recovery_complaints
 from headstay.plan.raycluster.ingress import ingress_step
 from headstay.plan.raycluster.places import due_note, note_before_head, note_with_finalizer
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.recovery import head_step, worker_step
 from headstay.plan.raycluster.redis_check import REDIS_REACHABLE, redis_check
 from headstay.plan.raycluster.services import (
+    gcs_service,
     head_service,
     headless_service,
     needs_headless_worker_service,
@@ -162,6 +163,8 @@ def _services(observed: Observed, settings: Settings) -> list[Create]:
     cluster = observed.cluster
     present = {service.metadata.name for service in observed.services}
     wanted = [head_service(cluster, settings)]
+    if has_gcs_service(cluster, settings):
+        wanted.append(gcs_service(cluster))
     has_headless = any(HEADLESS_WORKER_SERVICE in service.metadata.labels for service in observed.services)
     if needs_headless_worker_service(cluster) and not has_headless:
         wanted.append(headless_service(cluster))

@@ -9,7 +9,17 @@ from hashlib import sha256
 
 from headstay.model.keeper_state import DEFAULT_KEEPER_PORT, KEEPER_PORT
 from headstay.model.objects import Obj
-from headstay.model.ray import APP_NAME, APPLICATION, CLUSTER, COMPONENT, CREATED_BY, RayCluster, env_entry
+from headstay.model.ray import (
+    APP_NAME,
+    APPLICATION,
+    CLUSTER,
+    COMPONENT,
+    CREATED_BY,
+    RayCluster,
+    env_entry,
+    ray_container,
+)
+from headstay.model.ray_names import gcs_fqdn, head_fqdn
 from headstay.model.resource import CONFIGMAPS
 from headstay.plan.raycluster.containers import add_missing_env
 from headstay.plan.raycluster.identity import uses_redis
@@ -57,6 +67,21 @@ def recovery_complaints(cluster: RayCluster, settings: Settings) -> tuple[EventD
     else:
         return ()
     return (EventDraft("Warning", "InvalidGcsRecovery", "Validate", f"annotation {GCS_RECOVERY}={asked!r}: {why}"),)
+
+
+def has_gcs_service(cluster: RayCluster, settings: Settings) -> bool:
+    """Whether workers reach the GCS by a Service whose address outlives head Pods.
+
+    Not where Ray speaks TLS: the user's certificates name the head Service.
+    """
+    tls = env_entry(ray_container(cluster.head_group), "RAY_USE_TLS")
+    return gcs_recovery(cluster, settings) == "InPlace" and (tls is None or tls.get("value") in {"", "0", "false"})
+
+
+def gcs_host(cluster: RayCluster, settings: Settings) -> str:
+    """Where workers and the drivers on them look for the GCS."""
+    name = gcs_fqdn if has_gcs_service(cluster, settings) else head_fqdn
+    return name(cluster, settings.cluster_domain)
 
 
 def keeper_config_map(cluster: RayCluster, settings: Settings) -> Create:

@@ -46,7 +46,7 @@ from headstay.plan.raycluster.containers import (
 from headstay.plan.raycluster.fault_tolerance import protect_head, protect_worker
 from headstay.plan.raycluster.head_names import next_head_letters
 from headstay.plan.raycluster.identity import STORAGE_LABEL, storage_identity
-from headstay.plan.raycluster.in_place import gcs_recovery, reconnect_quickly, supervise_gcs
+from headstay.plan.raycluster.in_place import gcs_host, gcs_recovery, reconnect_quickly, supervise_gcs
 from headstay.plan.raycluster.probes import add_probes
 from headstay.plan.raycluster.ray_start import complete_params, install_command, ray_start_command
 from headstay.plan.raycluster.recreate import recreates, spec_hash
@@ -103,14 +103,14 @@ def worker_pod(cluster: RayCluster, group: Obj, settings: Settings, *, replica_i
     metadata["generateName"] = worker_pod_prefix(cluster.name, group["groupName"])
     metadata["labels"][REPLICA_INDEX] = str(replica_index)
     container = pod["spec"]["containers"][0]
-    fqdn = head_fqdn(cluster, settings.cluster_domain)
+    address = f"{gcs_host(cluster, settings)}:{head_port(cluster)}"
     if settings.init_container_injection:
         # Copied before anything of ours is in the environment: TLS settings are the user's own.
         init = pod["spec"].get("initContainers") or []
-        pod["spec"]["initContainers"] = [*init, _wait_for_gcs(container, f"{fqdn}:{head_port(cluster)}", settings)]
+        pod["spec"]["initContainers"] = [*init, _wait_for_gcs(container, address, settings)]
     params = start_params(group)
     complete_params(params, group)
-    params.setdefault("address", f"{fqdn}:{head_port(cluster)}")
+    params.setdefault("address", address)
     protect_worker(cluster, container)
     _finish(cluster, settings, pod, params, head=False)
     if recreates(cluster):
@@ -225,7 +225,8 @@ def _environment(cluster: RayCluster, settings: Settings, container: Obj, start:
         add_missing_env(container, "RAY_timeout_ms_task_wait_for_death_info", "0")
         add_missing_env(container, "RAY_gcs_server_request_timeout_seconds", "5")
         add_missing_env(container, "RAY_SERVE_KV_TIMEOUT_S", "5")
-    add_missing_env(container, "RAY_ADDRESS", f"{fqdn or '127.0.0.1'}:{port}")
+    gcs = gcs_host(cluster, settings) if fqdn else "127.0.0.1"
+    add_missing_env(container, "RAY_ADDRESS", f"{gcs}:{port}")
     add_missing_env(container, "RAY_USAGE_STATS_KUBERAY_IN_USE", "1")
     if fqdn is None:
         tags = f"kuberay_version={settings.version};kuberay_crd={cluster.creator}"

@@ -28,8 +28,10 @@ from headstay.model.ray import (
     SERVE_PORT,
     WORKER,
     RayCluster,
+    head_port,
     ray_container,
 )
+from headstay.model.ray_names import gcs_service as gcs_service_name
 from headstay.model.ray_names import head_service as head_service_name
 from headstay.model.ray_names import headless_worker_service, identifier, serve_service
 from headstay.plan.raycluster.settings import Settings
@@ -91,6 +93,26 @@ def _head_selector(cluster: RayCluster) -> dict[str, str]:
     chosen = (written.get("labels") or {}) | (cluster.head_group.get("labels") or {})
     labels = head_service_labels(cluster)
     return labels | {key: chosen[key] for key in (IDENTIFIER, APP_NAME, CREATED_BY) if key in chosen}
+
+
+def gcs_service(cluster: RayCluster) -> Obj:
+    """The GCS under an address that outlives every head Pod.
+
+    A name that leads to another address is looked up again by gRPC once in 30 s at most.
+    """
+    port = int(head_port(cluster))
+    service: Obj = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"labels": {CLUSTER: cluster.name, APP_NAME: APPLICATION, CREATED_BY: COMPONENT}},
+        "spec": {
+            "type": "ClusterIP",
+            "selector": _head_selector(cluster),
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": "gcs-server", "port": port, "appProtocol": "tcp"}],
+        },
+    }
+    return _owned(cluster, service, gcs_service_name(cluster.name))
 
 
 def needs_headless_worker_service(cluster: RayCluster) -> bool:
