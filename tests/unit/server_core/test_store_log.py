@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -132,7 +134,8 @@ def test_compaction_keeps_the_newest_revisions_and_refuses_what_is_older(store: 
     for turn in range(1, 10):
         entry = store.put(key("a"), value(str(turn)), expected=entry.revision)
 
-    assert store.compact(keep=4, batch=100) == 5
+    assert store.compact(keep=4, batch=100)
+    assert not store.compact(keep=4, batch=100)
     assert store.floor == 6
     assert [change.entry.revision for change in store.since("things", 6, until=10, limit=10)] == [7, 8, 9, 10]
     with pytest.raises(CompactedError):
@@ -148,10 +151,47 @@ def test_compaction_goes_in_small_batches_and_never_drops_a_current_object(store
         gone = store.put(key(f"g{turn}"), value("x"), expected=0)
         store.delete(key(f"g{turn}"), value("x"), expected=gone.revision)
 
-    dropped = [store.compact(keep=1, batch=7) for _ in range(7)]
-    assert max(dropped) == 7
-    assert dropped[-1] == 0
+    assert [store.compact(keep=1, batch=7) for _ in range(7)] == [True] * 6 + [False]
     assert [k.name for k, _ in store.entries("things")] == ["kept"]
+
+
+def rows(database: Path) -> list[int]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [row for (row,) in connection.execute("SELECT id FROM log ORDER BY id")]
+
+
+def test_only_what_later_revisions_need_is_left_in_the_log(database: Path) -> None:
+    store = Store(database, no_labels)
+    store.put(key("still"), value("x"), expected=0)
+    old = store.put(key("changes"), value("1"), expected=0)
+    gone = store.put(key("gone"), value("x"), expected=0)
+    store.delete(key("gone"), value("x"), expected=gone.revision)
+    store.put(key("gone"), value("again"), expected=0)
+    while store.compact(keep=0, batch=2):
+        pass
+    assert rows(database) == [1, 2, 5]
+
+    store.put(key("changes"), value("2"), expected=old.revision)
+    while store.compact(keep=0, batch=2):
+        pass
+    assert rows(database) == [1, 5, 6], "what fell behind later is dropped by what took its place"
+    store.close()
+
+
+def test_a_new_process_drops_what_a_compaction_that_was_cut_short_left(database: Path) -> None:
+    store = Store(database, no_labels)
+    entry = store.put(key("a"), value("0"), expected=0)
+    for turn in range(1, 6):
+        entry = store.put(key("a"), value(str(turn)), expected=entry.revision)
+    store.compact(keep=0, batch=3)
+    assert rows(database) == [3, 4, 5, 6]
+    store.close()
+
+    again = Store(database, no_labels)
+    while again.compact(keep=0, batch=3):
+        pass
+    assert rows(database) == [6]
+    again.close()
 
 
 def test_revisions_do_not_go_back_when_all_newer_rows_were_compacted(database: Path) -> None:

@@ -93,6 +93,7 @@ class Store:
         self._db.executescript(_SCHEMA)
         self.floor = self._read_floor()
         self.revision = max(self._last_id(), self.floor)
+        self._compacted = 0  # the rows up to here have been looked at; not stored: see `compact`
         self._load()
 
     # --- reading -------------------------------------------------------------------------------------------
@@ -213,22 +214,29 @@ class Store:
 
     # --- compaction ----------------------------------------------------------------------------------------
 
-    def compact(self, *, keep: int, batch: int) -> int:
-        """Drops at most `batch` rows that no revision from `revision - keep` on needs; says how many it dropped.
+    def compact(self, *, keep: int, batch: int) -> bool:
+        """Drops what no revision from `revision - keep` on needs, going on over the next `batch` rows: is there more?
 
-        The floor is raised first: a crash between the two leaves rows that nobody may read, and the next call
-        drops them.
+        Each row is looked at once, when it falls behind: it is what its predecessor was kept for. The floor is raised
+        first: a crash between the two leaves rows that nobody may read, and a new process looks at all of them.
         """
         target = max(self.revision - keep, self.floor)
         if target > self.floor:
             self._db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('floor', ?)", (target,))
             self.floor = target
-        dropped = self._db.execute(
-            "DELETE FROM log WHERE id IN (SELECT l.id FROM log l WHERE l.id <= ? AND (l.deleted = 1 OR EXISTS "
-            "(SELECT 1 FROM log n WHERE n.key = l.key AND n.prev = l.id AND n.id <= ?)) ORDER BY l.id LIMIT ?)",
-            (target, target, batch),
+        (last,) = self._db.execute(
+            "SELECT max(id) FROM (SELECT id FROM log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
+            (self._compacted, target, batch),
+        ).fetchone()
+        if last is None:
+            return False
+        self._db.execute(
+            "DELETE FROM log WHERE id IN (SELECT prev FROM log WHERE id > ?1 AND id <= ?2 "
+            "UNION SELECT id FROM log WHERE id > ?1 AND id <= ?2 AND deleted = 1)",
+            (self._compacted, last),
         )
-        return dropped.rowcount
+        self._compacted = int(last)
+        return True
 
     # --- loading -------------------------------------------------------------------------------------------
 
