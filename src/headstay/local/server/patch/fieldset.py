@@ -26,8 +26,11 @@ def value(item: Any) -> str:
     return "v:" + _compact(item)
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def _compact(item: Any) -> str:
-    return json.dumps(item, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(item)
 
 
 class FieldSet:
@@ -72,7 +75,7 @@ class FieldSet:
 
     def paths(self) -> Iterator[Path]:
         """Every member, in a stable order."""
-        for element in sorted(self.members | self.children.keys(), key=_order):
+        for element in _ordered(self.members | self.children.keys()):
             if element in self.members:
                 yield (element,)
             for rest in self.child(element).paths():
@@ -127,7 +130,7 @@ class FieldSet:
 
     def _to_json(self) -> dict[str, Any]:
         written: dict[str, Any] = {}
-        for element in sorted(self.members | self.children.keys(), key=_order):
+        for element in _ordered(self.members | self.children.keys()):
             child = self.children.get(element)
             inner = child.to_json() if child is not None else {}
             written[element] = {".": {}} | inner if inner and element in self.members else inner
@@ -170,8 +173,12 @@ def _normal(element: str) -> str:
     return f"{kind}:{_compact(parsed)}"
 
 
-def _order(element: str) -> tuple[int, str]:
-    return _RANKS[element[0]], element
+def _ordered(elements: Iterable[str]) -> list[str]:
+    """By kind, then by what is written; elements of one place are nearly always of one kind."""
+    found = sorted(elements)
+    if found and found[0][0] != found[-1][0]:
+        found.sort(key=lambda element: _RANKS[element[0]])
+    return found
 
 
 def printed(path: Path) -> str:
