@@ -40,6 +40,8 @@ class StorageSampler:
         self._clusters = clusters
         self._metrics = metrics
         self._draw = draw
+        self._samples: dict[ObjectKey, Sample] = {}
+        self._looked = float("-inf")
         self._turns: dict[ObjectKey, float] = {}
         self._told: dict[ObjectKey, str] = {}
 
@@ -55,23 +57,25 @@ class StorageSampler:
 
     async def step(self) -> float:
         """Measures whoever is due longest, if anybody is; says for how long there is nothing to do then."""
-        samples = self._samples()
         now = asyncio.get_running_loop().time()
-        for gone in self._turns.keys() - samples.keys():
-            self._forget(gone)
-        self._turns = next_turns(self._turns, samples, now, self._draw())
+        if now - self._looked >= LOOK_SECONDS:
+            self._look(now)
         if not self._turns:
             return LOOK_SECONDS
         cluster = min(self._turns, key=lambda key: self._turns[key])
         if self._turns[cluster] > now:
             return min(LOOK_SECONDS, self._turns[cluster] - now)
-        await self._measure(cluster, samples[cluster])
+        await self._measure(cluster, self._samples[cluster])
         self._turns[cluster] = after(asyncio.get_running_loop().time(), self._draw())
         return 0.0
 
-    def _samples(self) -> dict[ObjectKey, Sample]:
+    def _look(self, now: float) -> None:
+        """Whom there is to measure, and where: not before each measurement, of which there are as many as clusters."""
         found = ((cluster.key, sample_of(cluster, self._settings)) for cluster in self._clusters())
-        return {key: sample for key, sample in found if sample is not None}
+        self._looked, self._samples = now, {key: sample for key, sample in found if sample is not None}
+        for gone in self._turns.keys() - self._samples.keys():
+            self._forget(gone)
+        self._turns = next_turns(self._turns, self._samples, now, self._draw())
 
     async def _measure(self, cluster: ObjectKey, sample: Sample) -> None:
         try:

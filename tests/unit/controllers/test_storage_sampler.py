@@ -11,7 +11,7 @@ from tests.unit.plan.clusters import SETTINGS, ft_cluster, head_template
 
 from headstay.controllers.redis_access import CleaningError, RedisAccess
 from headstay.controllers.storage_metrics import StorageMetrics
-from headstay.controllers.storage_sampler import StorageSampler
+from headstay.controllers.storage_sampler import LOOK_SECONDS, StorageSampler
 from headstay.gcs.measuring import Size
 from headstay.model.objects import ObjectKey
 from headstay.model.ray import RayCluster
@@ -40,13 +40,18 @@ class Redis(RedisAccess):
 
 class Bench:
     def __init__(self, count: int) -> None:
+        self.looks = 0
         self.clusters = [named(f"c{number}") for number in range(count)]
         self.redis = Redis()
         self.registry = CollectorRegistry()
         draw = random.Random(7).random
         self.sampler = StorageSampler(
-            self.redis, SETTINGS, lambda: self.clusters, StorageMetrics(self.registry), draw=draw
+            self.redis, SETTINGS, self._listed, StorageMetrics(self.registry), draw=draw
         )
+
+    def _listed(self) -> list[RayCluster]:
+        self.looks += 1
+        return self.clusters
 
     def bytes_of(self, name: str) -> float | None:
         labels = {"namespace": "default", "name": name}
@@ -74,6 +79,14 @@ async def test_each_is_measured_once_in_an_interval_and_not_all_at_once() -> Non
     assert len(times) <= 25
     assert max(times) - min(times) > INTERVAL_SECONDS / 2, "spread over the interval"
     assert all(bench.bytes_of(cluster.name) == 1000 for cluster in bench.clusters)
+
+
+@pytest.mark.looptime
+async def test_it_does_not_look_at_all_clusters_for_each_that_it_measures() -> None:
+    bench = Bench(100)
+    await bench.run(INTERVAL_SECONDS)
+    assert len(bench.redis.asked) > 90
+    assert bench.looks <= INTERVAL_SECONDS / LOOK_SECONDS + 1
 
 
 @pytest.mark.looptime
