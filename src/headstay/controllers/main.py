@@ -41,6 +41,7 @@ from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.client import Client
 from headstay.runtime.events import EventRecorder
 from headstay.runtime.fencing import FencedClient
+from headstay.runtime.garbage import settle_garbage_collector
 from headstay.runtime.http import HttpClient
 from headstay.runtime.kubeconfig import ClusterConfig, ConfigError, find_cluster_config
 from headstay.runtime.lease import LeaderLease, LeadershipLostError, Timing
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
     try:
         settings = replace(Settings.from_environment(environ), keeper=keeper_bundle(), cleaner_source=cleaner_source())
         config = find_cluster_config(options.kubeconfig, options.context, environ)
+        settle_garbage_collector()
         return asyncio.run(_serve(options, settings, config, environ))
     except (ConfigError, ValueError, OSError) as error:
         log.error("the operator cannot start: %s", error)  # noqa: TRY400 the text says it all

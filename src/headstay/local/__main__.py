@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from headstay.local import process
 from headstay.local.config import LocalConfig
+from headstay.runtime.garbage import settle_garbage_collector
 
 
 def _arguments() -> argparse.Namespace:
@@ -39,7 +39,7 @@ async def _daemon(config: LocalConfig) -> int:
     from headstay.local import daemon
 
     report = daemon.Report(config)
-    _settle_garbage_collector()
+    settle_garbage_collector()
     try:
         await daemon.run(config, report)
     except Exception as error:
@@ -58,7 +58,7 @@ async def _control_plane(config: LocalConfig) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await plane.serve(LOOPBACK)
     await plane.start()
-    _settle_garbage_collector()
+    settle_garbage_collector()
     work = asyncio.create_task(plane.run())
     await asyncio.wait({work, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
     if work.done():
@@ -67,12 +67,6 @@ async def _control_plane(config: LocalConfig) -> int:
     await asyncio.gather(work, return_exceptions=True)
     await plane.close()
     return 0
-
-
-def _settle_garbage_collector() -> None:
-    """What is imported by now lives as long as the process; looking through it again and again is wasted."""
-    gc.collect()
-    gc.freeze()
 
 
 def _first(error: BaseException) -> BaseException:

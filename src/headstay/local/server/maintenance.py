@@ -63,7 +63,9 @@ class Maintenance:
 
 async def maintain(api: Api) -> None:
     """One round of all that is due."""
-    while api.store.compact(keep=KEPT_REVISIONS, batch=_BATCH):
+    more = True
+    while more:
+        more = api.store.compact(keep=KEPT_REVISIONS, batch=_BATCH)
         await asyncio.sleep(0)
     for number, key in enumerate(list(_expired(api)), 1):
         target = Target(api.served(CORE_EVENTS), key.namespace, key.name)
