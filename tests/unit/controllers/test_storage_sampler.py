@@ -45,9 +45,7 @@ class Bench:
         self.redis = Redis()
         self.registry = CollectorRegistry()
         draw = random.Random(7).random
-        self.sampler = StorageSampler(
-            self.redis, SETTINGS, self._listed, StorageMetrics(self.registry), draw=draw
-        )
+        self.sampler = StorageSampler(self.redis, SETTINGS, self._listed, StorageMetrics(self.registry), draw=draw)
 
     def _listed(self) -> list[RayCluster]:
         self.looks += 1

@@ -8,6 +8,7 @@ map; quantities, times and base64 come out in their canonical form. Unknown fiel
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from headstay.local.server.schema.fields import child, quoted
@@ -154,7 +155,9 @@ def canonical_quantity(value: Any) -> str:
     raise DecodeError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
 
 
+@lru_cache(maxsize=512)
 def _time(text: str, *, micro: bool) -> str:
+    """Remembered: one write after another carries the times of the same few seconds."""
     if not micro and _CANONICAL_TIME.fullmatch(text) and is_date_time(text):
         return text
     if not is_date_time(text) or not (_MICRO if micro else _SECONDS).fullmatch(text):
