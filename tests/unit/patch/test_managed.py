@@ -124,6 +124,31 @@ def test_a_second_write_of_the_same_manager_adds_to_its_entry_and_moves_its_time
     assert second["metadata"]["managedFields"][0]["time"] == "2026-01-02T03:05:05Z"
 
 
+def test_what_one_of_many_like_objects_becomes_is_not_taken_for_another(kind: Kind) -> None:
+    """Comparisons are remembered: by what is compared, and by the schema it is seen through."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}
+    twin, other = deepcopy(pod), deepcopy(pod)
+    other["spec"]["containers"][0]["image"] = "i"  # type: ignore[index]
+    schema = kind("core.v1.Pod")
+    one, same, third = (write(schema, None, each) for each in (pod, twin, other))
+    assert fields(one, "m") == fields(same, "m")
+    key = 'k:{"name":"c"}'
+    assert "f:image" not in fields(one, "m")["f:spec"]["f:containers"][key]
+    assert "f:image" in fields(third, "m")["f:spec"]["f:containers"][key]
+    changed = write(schema, one, one | {"spec": other["spec"]}, "second", minute=1)
+    assert fields(changed, "second") == {"f:spec": {"f:containers": {key: {"f:image": {}}}}}
+    assert fields(same, "m") == fields(one, "m") == fields(changed, "m")
+    assert fields(write(None, None, pod), "m")["f:spec"] == {"f:containers": {}}
+
+
+def test_a_large_field_is_compared_as_a_small_one_is(kind: Kind) -> None:
+    schema = kind("core.v1.ConfigMap")
+    large = "x" * 20_000
+    first = write(schema, None, config_map(a=large), "one")
+    second = write(schema, first, first | {"data": {"a": large, "b": "2"}}, "two", minute=1)
+    assert fields(second, "two") == {"f:data": {"f:b": {}}}
+
+
 def test_a_subresource_has_an_entry_of_its_own_and_cannot_edit_the_others(kind: Kind) -> None:
     schema = kind("core.v1.Pod")
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": []}}

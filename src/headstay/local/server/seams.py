@@ -24,6 +24,8 @@ from headstay.model.resource import Resource
 class Schema(Protocol):
     """One node of a kind's structural schema, `$ref`s already followed."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def type(self) -> Literal["object", "array", "string", "integer", "number", "boolean", ""]: ...
 

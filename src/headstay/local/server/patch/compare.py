@@ -28,6 +28,8 @@ class Comparison(NamedTuple):
 
 
 NOTHING = Comparison(EMPTY, EMPTY, EMPTY)
+_REMEMBERED_BYTES = 16 * 1024
+"""Larger ones (the data of a ConfigMap) seldom come twice, and would hold much memory."""
 
 _Own = Literal["", "added", "modified", "removed", "added and removed"]
 """What became of the path itself, apart from what is below it."""
@@ -41,8 +43,8 @@ def _compare(schema: Schema | None, old: Any, new: Any, depth: int) -> tuple[_Ow
     """What became of a value, and of everything below it. The two are apart since the whole object has no path."""
     if old is new:
         return "", NOTHING
-    if depth == 1 and isinstance(new, dict) and isinstance(old, dict):
-        return _compare_written(schema, codec.encode(old), codec.encode(new))
+    if depth == 1 and (told := _told_by_bytes(schema, old, new)):
+        return told
     if old is MISSING:
         return "added", Comparison(_everything(schema, new), EMPTY, EMPTY)
     if new is MISSING:
@@ -129,10 +131,19 @@ def _everything(schema: Schema | None, value: Any) -> FieldSet:
     return FieldSet((element for element, _, _ in parts), {element: tree for element, tree in below if tree})
 
 
+def _told_by_bytes(schema: Schema | None, old: Any, new: Any) -> tuple[_Own, Comparison] | None:
+    """Most writes leave most top-level fields alone, and all Pods of a template begin alike."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return None
+    before, after = codec.encode(old), codec.encode(new)
+    if before == after:
+        return "", NOTHING
+    return _remembered(schema, before, after) if len(before) + len(after) <= _REMEMBERED_BYTES else None
+
+
 @lru_cache(maxsize=128)
-def _compare_written(schema: Schema | None, old: bytes, new: bytes) -> tuple[_Own, Comparison]:
-    """Most writes leave most top-level fields alone, and the Pods of one template have the same spec: bytes tell."""
-    return ("", NOTHING) if old == new else _compare(schema, codec.decode(old), codec.decode(new), 2)
+def _remembered(schema: Schema | None, old: bytes, new: bytes) -> tuple[_Own, Comparison]:
+    return _compare(schema, codec.decode(old), codec.decode(new), 2)
 
 
 def _own_shape(schema: Schema | None, value: Any) -> Shape | None:
