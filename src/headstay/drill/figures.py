@@ -14,8 +14,10 @@ import msgspec
 
 from headstay.drill.checkers.downtime import bound_of
 from headstay.drill.history import Call, Run
+from headstay.drill.percentile import percentile
 from headstay.drill.promises import Recovery
 from headstay.drill.reading import Reading
+from headstay.drill.request_figures import HopFigures, hop_figures
 
 SLOW_S = 1.0
 MILESTONES = ("detected", "gcs-serving", "head-ready", "workers-back", "first-call")
@@ -78,6 +80,7 @@ class RunFigures(msgspec.Struct, frozen=True):
     worker_restarts: int
     steps: tuple[Step, ...]
     calls: tuple[Calls, ...]
+    requests: tuple[HopFigures, ...] = ()
 
 
 class StepFigures(msgspec.Struct, frozen=True):
@@ -110,15 +113,8 @@ def distribution(values: Iterable[float]) -> Distribution | None:
     found = sorted(values)
     if not found:
         return None
-    p25, p50, p75, p90 = (_percentile(found, share) for share in (0.25, 0.5, 0.75, 0.9))
+    p25, p50, p75, p90 = (percentile(found, share) for share in (0.25, 0.5, 0.75, 0.9))
     return Distribution(len(found), found[0], p25, p50, p75, p90, found[-1])
-
-
-def _percentile(ordered: Sequence[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def figures(run: Run) -> RunFigures:
@@ -137,6 +133,7 @@ def figures_of(reading: Reading) -> RunFigures:
         worker_restarts=_ends(reading, "worker"),
         steps=tuple(_steps(reading)),
         calls=tuple(_calls(reading, operation, calls) for operation, calls in sorted(reading.by_operation.items())),
+        requests=hop_figures(reading),
     )
 
 

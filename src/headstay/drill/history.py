@@ -19,6 +19,11 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
     it did (`increment`, `new-actor`, `task`, `named-actor`, `placement-group`, `job`, `kv-put`, `kv-get`, `serve`),
     `subject` what it did it to, `value` what came back: for `increment` the number after it, for `kv-put` what was
     written, for `kv-get` what was found or None. `ended` is None where nothing ever came back.
+
+    `serve` is an HTTP request of an open load, which waits for no answer: there `process` is the hop it was sent
+    through (`requests.HOPS`) and its calls do overlap; `subject` is the Service or Pod it was sent to, `began` when
+    it was due (a load that is late does not hide it), and `value` names the Pods whose proxy and whose replica
+    answered, with a space between. Its `error` begins with a word for its kind: `refused`, `reset`, `timeout`, `503`.
     """
 
     process: str
@@ -102,6 +107,8 @@ class Run(msgspec.Struct, frozen=True):
     records: tuple[Record, ...]
     ended_early: str = ""
     """Why the run did not come to its end, or ""."""
+    rate: int = 0
+    """Requests a second that were sent through the Serve Service meanwhile; 0 where there was no Serve."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -6,7 +6,7 @@ that is not there, so such bounds begin with it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Recovery = Literal["RestartHead", "InPlace"]
 
@@ -16,15 +16,55 @@ NODE_PATIENCE_S = 15.0
 """A worker that the GCS cannot reach for longer may be declared dead by Ray, and then ends itself."""
 
 
+UNBOUNDED = float("inf")
+Loss = Literal["none", "leaving", "any"]
+"""What requests may be lost on a hop: none; those sent within LEAVES_S of a Pod's leaving; or no promise is made."""
+LEAVES_S = 3.0
+"""A Pod that ends without notice gets requests until that was noticed and every node has been told."""
+
+
+class Hops(NamedTuple):
+    """What a fault may cost requests: through the Service, at the workers' proxies, at the head's proxy."""
+
+    service: Loss
+    workers: Loss
+    head: Loss
+    why: str
+
+
+KEPT = Hops("none", "none", "none", "proxies and replicas live on, and need no GCS to answer")
+HEAD_ENDS = Hops(
+    "leaving", "none", "any", "the head's proxy ends with its head; until the Service knows, it sends requests there"
+)
+WORKER_ENDS = Hops(
+    "leaving",
+    "leaving",
+    "leaving",
+    "what the worker was answering ends with it, and proxies send to its replica until they know",
+)
+CUT_OFF = Hops("any", "none", "any", "the head's proxy reaches no replica, and is still behind the Service")
+ALL_END = Hops("any", "any", "any", "the workers end too, and nobody is left to answer")
+HANDED_OVER = Hops("none", "none", "none", "the new cluster answers before the old one is left")
+
+
 @dataclass(frozen=True)
 class Promise:
     downtime: Callable[[float], float]
-    """The most seconds that a new actor may have to wait."""
+    """The most seconds that a new actor may have to wait; UNBOUNDED where nothing is promised."""
     why: str
     head_restarts: Callable[[float], float | None]
     """The most restarts and replacements of the head, or None where none is promised."""
     takes_workers: Callable[[float], bool] = lambda _away: False
     """Whether workers may be lost by the fault, whoever it was aimed at."""
+    own_hops: Hops | None = None
+    """What requests may be lost, where that does not follow from who ends."""
+
+    def hops(self, away: float) -> Hops:
+        if self.own_hops is not None and not (self.own_hops is CUT_OFF and self.takes_workers(away)):
+            return self.own_hops
+        if self.takes_workers(away):
+            return ALL_END
+        return KEPT if self.head_restarts(away) == 0 else HEAD_ENDS
 
 
 def _flat(seconds: float) -> Callable[[float], float]:
@@ -65,9 +105,25 @@ _FLUSH = Promise(
     takes_workers=lambda _away: True,
 )
 _CUT_FROM_WORKERS = Promise(
-    _after(30), "a raylet reconnects with back-off", _times(0), takes_workers=lambda away: away > NODE_PATIENCE_S
+    _after(30),
+    "a raylet reconnects with back-off",
+    _times(0),
+    takes_workers=lambda away: away > NODE_PATIENCE_S,
+    own_hops=CUT_OFF,
 )
-_NEW_WORKER = Promise(_flat(15), "other nodes go on at once; a new actor may first be sent to the lost one", _times(0))
+_NEW_WORKER = Promise(
+    _flat(15),
+    "other nodes go on at once; a new actor may first be sent to the lost one",
+    _times(0),
+    own_hops=WORKER_ENDS,
+)
+_UPGRADE = Promise(
+    _flat(UNBOUNDED),
+    "who has actors in the old cluster begins again in the new one: only requests to Serve are promised anything",
+    _times(1),
+    takes_workers=lambda _away: True,
+    own_hops=HANDED_OVER,
+)
 _NO_OPERATOR = Promise(_flat(3), "Ray does not need the operator", _times(0))
 
 IN_PLACE: dict[str, Promise] = {
@@ -85,6 +141,7 @@ IN_PLACE: dict[str, Promise] = {
     "network-cut-redis": _REDIS_IN_PLACE,
     "network-cut-workers": _CUT_FROM_WORKERS,
     "operator-kill": _NO_OPERATOR,
+    "upgrade": _UPGRADE,
 }
 
 RESTART_HEAD: dict[str, Promise] = {
@@ -106,6 +163,7 @@ RESTART_HEAD: dict[str, Promise] = {
     "network-cut-redis": _REDIS_RESTART_HEAD,
     "network-cut-workers": _CUT_FROM_WORKERS,
     "operator-kill": _NO_OPERATOR,
+    "upgrade": _UPGRADE,
 }
 
 _TABLES: dict[Recovery, dict[str, Promise]] = {"InPlace": IN_PLACE, "RestartHead": RESTART_HEAD}

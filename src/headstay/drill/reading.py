@@ -155,6 +155,10 @@ class Reading:
         """The faults of that name, with or without a parameter."""
         return [fault for fault in self.faults if fault.name == name or fault.name.startswith((f"{name}-", f"{name}:"))]
 
+    def begun_afresh(self) -> list[Fault]:
+        """The faults that give up on purpose all that the cluster remembers."""
+        return [*self.done("redis-flush"), *self.done("upgrade")]
+
     def cut_off(self, call: Call) -> bool:
         return call.ended is None and call.began > self.run.ended - _CUT_OFF_S
 

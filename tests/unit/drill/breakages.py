@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from tests.unit.drill.histories import Scene, good_run, worker
+from tests.unit.drill.histories import ALL_END, Scene, good_run, worker
 
 from headstay.drill.checkers.downtime import bound_of
 from headstay.drill.history import Actor, Call, Look, PodSeen, Record, Run
@@ -147,7 +147,7 @@ def _last_reads(scene: Scene, value: Callable[[Call], str | None]) -> Run | None
 
 
 def write_gone(scene: Scene) -> Run | None:
-    return _last_reads(scene, lambda _read: None) if scene.fault != "redis-flush" else None
+    return _last_reads(scene, lambda _read: None) if scene.fault not in ALL_END else None
 
 
 def write_stale(scene: Scene) -> Run | None:
@@ -155,17 +155,21 @@ def write_stale(scene: Scene) -> Run | None:
     puts = [r for r in good_run(scene).records if isinstance(r, Call) and r.operation == "kv-put" and r.outcome == "ok"]
 
     def first(read: Call) -> str | None:
-        return next((str(put.value) for put in puts if put.subject == read.subject), None)
+        """(One that was followed by no other acknowledged write may be there beside one that was never answered.)"""
+        values = [str(put.value) for put in puts if put.subject == read.subject]
+        return values[0] if len(values) > 1 else str(read.value)
 
     run = _last_reads(scene, first)
-    return None if run == good_run(scene) or scene.fault == "redis-flush" else run
+    return None if run == good_run(scene) or scene.fault in ALL_END else run
 
 
 def write_never_made(scene: Scene) -> Run | None:
-    return _last_reads(scene, lambda _read: "nobody wrote this") if scene.fault != "redis-flush" else None
+    return _last_reads(scene, lambda _read: "nobody wrote this") if scene.fault not in ALL_END else None
 
 
-def too_long_away(scene: Scene) -> Run:
+def too_long_away(scene: Scene) -> Run | None:
+    if scene.fault == "upgrade":
+        return None
     scene.back = scene.injected + (bound_of(Reading(good_run(scene))) or 0) + 1
     return good_run(scene)
 
@@ -173,7 +177,7 @@ def too_long_away(scene: Scene) -> Run:
 def away_again(scene: Scene) -> Run | None:
     """A second outage, longer than the bound, after new actors had been answered for two seconds."""
     bound = bound_of(Reading(good_run(scene))) or 0
-    if bound > 3:
+    if bound > 3 or scene.fault == "upgrade":
         return None
 
     def refused(record: Record) -> Record:
@@ -218,17 +222,19 @@ def _without(scene: Scene, gone: Callable[[Record], bool]) -> Run:
     return _mapped(good_run(scene), lambda record: None if gone(record) else record)
 
 
-def nobody_asked_for_new_actors(scene: Scene) -> Run:
-    return _without(scene, lambda record: isinstance(record, Call) and record.operation == "new-actor")
+def nobody_asked_for_new_actors(scene: Scene) -> Run | None:
+    """(In an upgrade nothing is promised of any.)"""
+    asked = scene.fault != "upgrade"
+    return _without(scene, lambda r: isinstance(r, Call) and r.operation == "new-actor") if asked else None
 
 
-def nobody_asked_during_the_fault(scene: Scene) -> Run:
+def nobody_asked_during_the_fault(scene: Scene) -> Run | None:
     def unasked(record: Record) -> bool:
         if not isinstance(record, Call) or record.operation != "new-actor":
             return False
         return scene.injected - 2 <= record.began < scene.back + 3.5
 
-    return _without(scene, unasked)
+    return _without(scene, unasked) if scene.fault != "upgrade" else None
 
 
 def nobody_looked(scene: Scene) -> Run:
@@ -240,7 +246,7 @@ def nobody_counted(scene: Scene) -> Run:
 
 
 def nobody_read_back(scene: Scene) -> Run | None:
-    if scene.fault == "redis-flush":
+    if scene.fault in ALL_END:
         return None
     return _without(
         scene,
@@ -252,13 +258,67 @@ def cut_short(scene: Scene) -> Run:
     return replace(good_run(scene), ended_early="interrupted")
 
 
+def _requests(run: Run, hop: str) -> list[Call]:
+    return [r for r in run.records if isinstance(r, Call) and r.operation == "serve" and r.process == hop]
+
+
+def _lose(run: Run, call: Call) -> Run:
+    dead = replace(call, outcome="unknown", value=None, error="timeout: no answer within 15 s")
+    return _mapped(run, lambda record: dead if record is call else record)
+
+
+def request_lost_at_a_worker(scene: Scene) -> Run | None:
+    """Whatever the fault, but where the workers are its target."""
+    run = good_run(scene)
+    during = [call for call in _requests(run, "worker-proxies") if call.began > scene.injected + 0.5]
+    spared = scene.fault not in {"worker-pod", "redis-flush"}
+    return _lose(run, during[0]) if during and spared else None
+
+
+def request_lost_through_the_service(scene: Scene) -> Run | None:
+    """Long after whoever left was out of the Service."""
+    run = good_run(scene)
+    late = [call for call in _requests(run, "service") if call.began > scene.back + 4]
+    return _lose(run, late[0]) if late and scene.fault != "redis-flush" else None
+
+
+def request_lost_at_a_head_that_lives(scene: Scene) -> Run | None:
+    run = good_run(scene)
+    during = [call for call in _requests(run, "head-proxy") if call.began > scene.injected]
+    lives = not scene.head_ends and scene.fault != "worker-pod"
+    return _lose(run, during[0]) if during and lives else None
+
+
+def proxy_does_not_come_back(scene: Scene) -> Run | None:
+    if not scene.rate or not scene.head_ends or scene.fault == "upgrade":
+        return None
+
+    def dead(record: Record) -> Record:
+        through = isinstance(record, Call) and record.process == "head-proxy" and record.began >= scene.injected
+        return replace(record, outcome="failed", error="refused: x") if through else record
+
+    return _mapped(good_run(scene), dead)
+
+
+def nobody_sent_requests(scene: Scene) -> Run | None:
+    return _without(scene, lambda r: isinstance(r, Call) and r.operation == "serve") if scene.rate else None
+
+
+def load_stood_still(scene: Scene) -> Run | None:
+    def paused(record: Record) -> bool:
+        within = scene.injected + 0.5 < getattr(record, "began", 0) < scene.injected + 3.5
+        return isinstance(record, Call) and record.process == "service" and within
+
+    return _without(scene, paused) if scene.rate else None
+
+
 def calls_overlap(scene: Scene) -> Run:
     run = good_run(scene)
     call = next(r for r in run.records if isinstance(r, Call) and r.operation == "task")
     return replace(run, records=(*run.records, replace(call, began=call.began + 0.01)))
 
 
-ACTORS, COUNTERS, WORKERS, WRITES, DOWNTIME, HEADS, ONE, WORKLOAD = (
+ACTORS, COUNTERS, WORKERS, WRITES, DOWNTIME, HEADS, ONE, WORKLOAD, REQUESTS = (
     frozenset({name})
     for name in (
         "actors-survive",
@@ -269,6 +329,7 @@ ACTORS, COUNTERS, WORKERS, WRITES, DOWNTIME, HEADS, ONE, WORKLOAD = (
         "head-restarts",
         "one-head",
         "workload-ran",
+        "requests-kept",
     )
 )
 
@@ -299,6 +360,12 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "nobody counted": Breakage(nobody_counted, unknown=ACTORS | COUNTERS | WORKLOAD),
     "nobody read back": Breakage(nobody_read_back, unknown=WRITES),
+    "a worker's proxy loses a request": Breakage(request_lost_at_a_worker, REQUESTS),
+    "the Service loses a request": Breakage(request_lost_through_the_service, REQUESTS),
+    "the proxy of a head that lives loses a request": Breakage(request_lost_at_a_head_that_lives, REQUESTS),
+    "the head's proxy does not come back": Breakage(proxy_does_not_come_back, REQUESTS),
+    "nobody sent requests": Breakage(nobody_sent_requests, unknown=REQUESTS),
+    "the load stood still": Breakage(load_stood_still, unknown=REQUESTS),
     "the run was cut short": Breakage(cut_short, unknown=WORKLOAD),
     "a caller was in two places": Breakage(calls_overlap, unknown=WORKLOAD),
 }

@@ -24,6 +24,7 @@ DOWN: dict[Recovery, dict[str, tuple[float, float]]] = {
         "redis-away-20": (2.0, 12.0),
         "redis-flush": (25.0, 60.0),
         "operator-kill": (0.05, 0.2),
+        "upgrade": (1.0, 2.0),
     },
     "RestartHead": {
         "gcs-term": (68.0, 79.0),
@@ -35,10 +36,13 @@ DOWN: dict[Recovery, dict[str, tuple[float, float]]] = {
         "redis-away-20": (12.0, 40.0),
         "redis-flush": (30.0, 70.0),
         "operator-kill": (0.05, 0.2),
+        "upgrade": (1.0, 2.0),
     },
 }
-AWAY = {"redis-away-20": 20.0, "redis-flush": 0.5}
-HEAD_ENDS = {"head-container", "head-pod", "redis-flush"}
+AWAY = {"redis-away-20": 20.0, "redis-flush": 0.5, "upgrade": 25.0}
+HEAD_ENDS = {"head-container", "head-pod", "redis-flush", "upgrade"}
+ALL_END = {"redis-flush", "upgrade"}
+NEW_PODS = {"head-pod", "worker-pod", "upgrade"}
 
 
 @dataclass
@@ -50,6 +54,8 @@ class Scene:
     number: int = 1
     pace: float = 1.0
     """Longer pauses between calls make a smaller history."""
+    rate: int = 0
+    """Requests a second through the Serve Service."""
     random: Random = field(init=False)
     began: float = field(init=False)
     back: float = field(init=False)
@@ -75,7 +81,7 @@ class Scene:
 
     @property
     def workers_end(self) -> int:
-        return self.workers if self.fault == "redis-flush" else int(self.fault == "worker-pod")
+        return self.workers if self.fault in ALL_END else int(self.fault == "worker-pod")
 
     def down(self, at: float) -> bool:
         return self.injected <= at < self.back
@@ -93,8 +99,10 @@ def good_run(scene: Scene) -> Run:
     for operation, pause in (("new-actor", 0.1), ("task", 0.5), ("named-actor", 0.7), ("job", 3.0)):
         records += _through_the_gcs(scene, operation, pause * scene.pace)
     records += _keys(scene)
+    records += _requests(scene)
     records.sort(key=_when)
-    return Run(scene.number, scene.fault, scene.recovery, scene.seed, scene.began, scene.ended, records=tuple(records))
+    about = (scene.number, scene.fault, scene.recovery, scene.seed, scene.began, scene.ended)
+    return Run(*about, records=tuple(records), rate=scene.rate)
 
 
 def _when(record: Record) -> float:
@@ -110,12 +118,12 @@ def _fault(scene: Scene) -> Fault:
 
 def _pods(scene: Scene, *, after: bool, ready: bool = True) -> Iterator[PodSeen]:
     """`after` the fault has taken what it takes."""
-    new_head = after and scene.fault == "head-pod"
+    new_head = after and scene.head_ends and scene.fault in NEW_PODS
     restarts = int(after and scene.head_ends and not new_head)
     yield PodSeen("head-b" if new_head else "head-a", f"uid-head-{int(new_head)}", "head", restarts, ready, "ALIVE")
     for number in range(scene.workers):
         ends = after and number < scene.workers_end
-        new = ends and scene.fault == "worker-pod"
+        new = ends and scene.fault in NEW_PODS
         name, uid = (f"worker-{number}-new", f"uid-worker-{number}-new") if new else worker(number)
         yield PodSeen(name, uid, "worker", int(ends and not new), not ends or ready, "ALIVE")
     yield PodSeen("redis-0", "uid-redis", "redis", 0, ready=True)
@@ -154,7 +162,7 @@ def _counter(scene: Scene, number: int) -> Iterator[Record]:
             yield Call(process, "increment", name, at, at + 0.05, "failed", error="ActorDiedError")
             at = scene.back + 0.05
             ends, value = False, 0
-            home = f"{uid}-new" if scene.fault == "worker-pod" else uid
+            home = f"{uid}-new" if scene.fault in NEW_PODS else uid
             yield Actor(scene.back, name, home)
             continue
         took = random.uniform(0.002, 0.02)
@@ -202,7 +210,7 @@ def _keys(scene: Scene) -> Iterator[Call]:
         else:
             stored[key] = f"v{number}"
             yield Call("keys", "kv-put", key, at, at + took, "ok", f"v{number}")
-        if scene.fault == "redis-flush" and scene.down(at):
+        if scene.fault in ALL_END and scene.down(at):
             stored.clear()
         at += took + random.uniform(0.1, 0.4) * scene.pace
     for key, value in stored.items():
@@ -210,10 +218,33 @@ def _keys(scene: Scene) -> Iterator[Call]:
         yield Call("keys", "kv-get", key, at, at + 0.01, "ok", value)
 
 
-def campaign(seed: int = 0, runs: int = 3, pace: float = 1.0) -> list[Run]:
+def _requests(scene: Scene) -> Iterator[Call]:
+    """An open load: each is sent when it is due, whatever became of the others."""
+    random, rate = scene.random, scene.rate
+    for hop, each in (("service", rate), ("worker-proxies", rate / 5), ("head-proxy", rate / 5)):
+        for number in range(int((scene.ended - scene.began - 0.5) * each)):
+            due = scene.began + 0.2 + number / each
+            took = random.uniform(0.003, 0.03)
+            answer = f"{'head-a' if hop == 'head-proxy' else 'worker-0'} worker-0"
+            if _may_be_lost(scene, hop, due) and random.random() < 0.7:
+                yield Call(hop, "serve", hop, due, due + took, "failed", error="refused: nobody listens")
+            else:
+                yield Call(hop, "serve", hop, due, due + took, "ok", answer)
+
+
+def _may_be_lost(scene: Scene, hop: str, due: float) -> bool:
+    if not scene.injected <= due < scene.back - 0.1 or scene.fault == "upgrade":
+        return False
+    if scene.fault == "redis-flush" or (hop == "head-proxy" and scene.head_ends):
+        return True
+    leaves = scene.fault == "worker-pod" or (scene.head_ends and hop == "service")
+    return leaves and due < scene.injected + 1
+
+
+def campaign(seed: int = 0, runs: int = 3, pace: float = 1.0, rate: int = 0) -> list[Run]:
     """Every fault in both ways, so many times."""
     scenes = [
-        Scene(fault, recovery, seed + number, number=number, pace=pace)
+        Scene(fault, recovery, seed + number, number=number, pace=pace, rate=rate)
         for number, (fault, recovery) in enumerate(
             (fault, recovery) for _ in range(runs) for recovery in DOWN for fault in DOWN[recovery]
         )

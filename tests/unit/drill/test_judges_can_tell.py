@@ -14,7 +14,8 @@ from headstay.drill.history import Run
 def scenes(draw: st.DrawFn) -> Scene:
     recovery = draw(st.sampled_from(sorted(DOWN)))
     fault = draw(st.sampled_from(sorted(DOWN[recovery])))
-    return Scene(fault, recovery, draw(st.integers(0, 10_000)), workers=draw(st.integers(1, 3)))
+    workers, rate = draw(st.integers(1, 3)), draw(st.sampled_from([0, 10, 10]))
+    return Scene(fault, recovery, draw(st.integers(0, 10_000)), workers=workers, rate=rate)
 
 
 def found(run: Run) -> dict[str, str]:
@@ -56,4 +57,8 @@ def test_a_judge_says_in_a_sentence_what_it_judges(checker: str) -> None:
     sentence = promise_of(checker)
     assert sentence.endswith(".")
     assert 40 < len(sentence) < 140
-    assert judge(good_run(Scene()))[list(CHECKERS).index(checker)].checker == checker
+    assert judge(good_run(Scene(rate=10)))[list(CHECKERS).index(checker)].checker == checker
+
+
+def test_nobody_judges_requests_where_there_were_none() -> None:
+    assert {verdict.checker for verdict in judge(good_run(Scene(rate=0)))} == set(CHECKERS) - {"requests-kept"}

@@ -10,6 +10,7 @@ from headstay.drill.checkers.actors import actors_survive
 from headstay.drill.checkers.counters import counters_add_up
 from headstay.drill.checkers.downtime import downtime_bounded
 from headstay.drill.checkers.heads import head_restarts_as_promised, one_head
+from headstay.drill.checkers.requests import requests_kept
 from headstay.drill.checkers.workers import workers_left_alone
 from headstay.drill.checkers.workload import workload_ran
 from headstay.drill.checkers.writes import writes_kept
@@ -17,7 +18,18 @@ from headstay.drill.history import Run
 from headstay.drill.reading import Reading
 from headstay.drill.verdict import Evidence, Judgement, Verdict, merged
 
-__all__ = ["CHECKERS", "Evidence", "Judgement", "Verdict", "judge", "judge_reading", "merged", "outcome", "promise_of"]
+__all__ = [
+    "CHECKERS",
+    "Evidence",
+    "Judgement",
+    "Verdict",
+    "judge",
+    "judge_reading",
+    "judges",
+    "merged",
+    "outcome",
+    "promise_of",
+]
 
 Checker = Callable[[Reading], Verdict]
 
@@ -30,17 +42,27 @@ CHECKERS: dict[str, Checker] = {
     "head-restarts": head_restarts_as_promised,
     "one-head": one_head,
     "workload-ran": workload_ran,
+    "requests-kept": requests_kept,
 }
+_OF_SERVE = {"requests-kept"}
+"""Whom a run without Serve gives nothing to judge: they say nothing of it."""
 
 
 def judge(run: Run) -> list[Verdict]:
-    """One verdict from each checker, in the order above; none of a run whose fault was skipped: it did nothing."""
+    """One verdict from each checker, in the order above; none of a run whose fault was skipped: it did nothing.
+
+    Judges of requests say nothing of a run without Serve.
+    """
     return judge_reading(Reading(run))
 
 
 def judge_reading(reading: Reading) -> list[Verdict]:
     """The same, for who has read the run already."""
-    return [] if reading.skipped else [checker(reading) for checker in CHECKERS.values()]
+    return [] if reading.skipped else [CHECKERS[name](reading) for name in judges(serve=bool(reading.run.rate))]
+
+
+def judges(*, serve: bool) -> list[str]:
+    return [name for name in CHECKERS if serve or name not in _OF_SERVE]
 
 
 def outcome(verdicts: Iterable[Verdict]) -> Judgement:

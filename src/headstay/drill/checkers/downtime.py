@@ -1,5 +1,5 @@
 from headstay.drill.checkers.workload import LONGEST_PAUSE_S
-from headstay.drill.promises import promise
+from headstay.drill.promises import UNBOUNDED, promise
 from headstay.drill.reading import PROBE, Reading
 from headstay.drill.verdict import Evidence, Verdict
 
@@ -14,6 +14,9 @@ def downtime_bounded(reading: Reading) -> Verdict:
     """
     if reading.injected is None:
         return Verdict(NAME, "unknown", "No fault was done.")
+    rules = [promise(fault.name, reading.run.recovery) for fault in reading.faults]
+    if reason := next((rule.why for rule in rules if rule and rule.downtime(0) == UNBOUNDED), ""):
+        return Verdict(NAME, "valid", f"Nothing was promised: {reason}.")
     bound = bound_of(reading)
     if bound is None:
         names = ", ".join(fault.name for fault in reading.faults)
@@ -46,7 +49,7 @@ def downtime_bounded(reading: Reading) -> Verdict:
 
 
 def bound_of(reading: Reading) -> float | None:
-    """Seconds, or None where no bound can be told."""
+    """Seconds, or None where no bound can be told or none is promised."""
     if not reading.faults or reading.over is None:
         return None
     total = reading.faults[-1].injected - reading.faults[0].injected
@@ -55,4 +58,4 @@ def bound_of(reading: Reading) -> float | None:
         if rule is None or fault.healed is None:
             return None
         total += rule.downtime(fault.healed - fault.injected)
-    return total
+    return total if total < UNBOUNDED else None

@@ -11,8 +11,8 @@ NAME = "writes-kept"
 def writes_kept(reading: Reading) -> Verdict:
     """Every write that the GCS acknowledged is read back afterwards, with its value or a later one's.
 
-    A write that was never answered may appear at any later time, or never. After redis-flush only what was
-    acknowledged once the cluster had begun afresh is promised.
+    A write that was never answered may appear at any later time, or never. After redis-flush and upgrade only what
+    was acknowledged once the cluster had begun afresh is promised.
     """
     puts = _by_key(reading, "kv-put")
     gets = _by_key(reading, "kv-get")
@@ -46,8 +46,8 @@ def _by_key(reading: Reading, operation: str) -> dict[str, list[Call]]:
 
 
 def _began_afresh(reading: Reading) -> float:
-    """From when on writes are promised again after Redis was emptied on purpose; from ever where it was not."""
-    flushes = reading.done("redis-flush")
+    """From when on writes are promised again after all was given up on purpose; from ever where it was not."""
+    flushes = reading.begun_afresh()
     if not flushes:
         return float("-inf")
     flushed = max(fault.healed or reading.run.ended for fault in flushes)
