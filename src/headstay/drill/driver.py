@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,11 +17,16 @@ CONNECT_BOUND = 90.0
 _PINGS = 5
 
 
-class Hears(NamedTuple):
-    """Whom a driver tells: of each call that ended, of a counter that died, of a reply."""
+def _nobody(*_: Any) -> None:
+    pass
 
-    call: Callable[[Call], None]
-    lost: Callable[[str, str], None]
+
+class Hears(NamedTuple):
+    """Whom a driver tells: of each call that ended, of a counter that died, of requests that ended (and its clock)."""
+
+    call: Callable[[Call], None] = _nobody
+    lost: Callable[[str, str], None] = _nobody
+    requests: Callable[[list[Any], float], None] = _nobody
 
 
 class _Open(NamedTuple):
@@ -43,13 +48,17 @@ def clock_offset(exchanges: Sequence[tuple[float, float, float]]) -> float:
 
 @dataclass
 class Driver:
-    """`run` starts it and ends with it; a driver that died is not started again, another one is made."""
+    """`run` starts it and ends with it; a driver that died is not started again, another one is made.
+
+    `setup` is what its `program` is told at its start.
+    """
 
     kube: Kube
     name: str
     pod: PodNow
-    operations: Sequence[str]
+    setup: Mapping[str, object]
     hears: Hears
+    program: str = "driver"
     offset: float = 0.0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     _process: asyncio.subprocess.Process | None = None
@@ -59,9 +68,9 @@ class Driver:
 
     async def run(self) -> str:
         """Returns why it ended. Raises ExecError if it never came up."""
-        setup = {"name": self.name, "operations": list(self.operations)}
+        order = command({"name": self.name, **self.setup})
         self._process = await self.kube.start(
-            self.pod.seen.name, self.pod.container, *command(setup), stdin=source("driver")
+            self.pod.seen.name, self.pod.container, *order, stdin=source(self.program)
         )
         errors = asyncio.create_task(_last_of(self._process.stderr))
         try:
@@ -139,6 +148,8 @@ class Driver:
                 self._open[message["began"]] = _Open(message["process"], message["operation"], message["subject"], at)
             elif "ended" in message:
                 self._ended(message, at)
+            elif "requests" in message:
+                self.hears.requests(message["requests"], self.offset)
             elif "lost" in message:
                 self.hears.lost(message["lost"], message["why"])
             elif "reply" in message and (future := self._replies.get(message["reply"])) and not future.done():

@@ -1,18 +1,31 @@
-"""What a drill makes for itself: the sample's RayCluster, made small, and a Redis that can be broken and comes back.
+"""What a drill makes for itself: the sample's RayCluster or RayService, made small, and a Redis that can be broken and
+
+comes back. With Serve also an application that says who answered, and a Pod for the load to be sent from.
 
 Pure: documents in, documents out.
 """
 
 import copy
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from headstay.drill.faults.kind import HANDS, REDIS
 from headstay.drill.onlooker import ROLE
+from headstay.drill.programs import text
 from headstay.drill.safety import MADE_BY
 from headstay.model.objects import Obj
 
 CLUSTER = "drill"
+"""Name of the RayCluster, or of the RayService."""
+LOAD = "drill-load"
+"""Name of the Pod that requests are sent from, and of its container."""
+APP = "drill-app"
+GENERATION = "HEADSTAY_DRILL_GENERATION"
+"""A variable of the workers: another value makes an upgrade."""
+_APP_FOLDER = "/home/ray/headstay-drill"
+_APP_MODULE = "answering"
+_DELETION_DELAY_S = 10
 SECRET = "redis-password-secret"  # noqa: S105  (a name)
 _REDIS_CONF = "redis.conf"
 _FOREVER = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
@@ -39,7 +52,10 @@ requirepass {password}
 
 @dataclass(frozen=True)
 class Wanted:
-    """`sample` is the RayCluster that all is made from; `image` and `version` replace its own where given."""
+    """`sample` is the RayCluster that all is made from, a RayService for a drill of Serve; `image` and `version`
+
+    replace its own where given.
+    """
 
     drill: str
     namespace: str
@@ -49,6 +65,10 @@ class Wanted:
     hands: bool
     image: str = ""
     version: str = ""
+
+    @property
+    def serve(self) -> bool:
+        return bool(self.sample["kind"] == "RayService")
 
 
 def namespace(wanted: Wanted) -> Obj:
@@ -121,8 +141,8 @@ def _redis_pod(image: str) -> Obj:
     }
 
 
-def ray_cluster(wanted: Wanted, recovery: str) -> Obj:
-    """The sample's, with `workers` workers and less of everything."""
+def target(wanted: Wanted, recovery: str) -> Obj:
+    """The sample's RayCluster or RayService, with `workers` workers and less of everything."""
     made = copy.deepcopy(wanted.sample)
     annotations = {**(made["metadata"].get("annotations") or {}), "headstay.io/gcs-recovery": recovery}
     made["metadata"] = {
@@ -131,7 +151,19 @@ def ray_cluster(wanted: Wanted, recovery: str) -> Obj:
         "labels": {MADE_BY: wanted.drill},
         "annotations": annotations,
     }
-    spec = made["spec"]
+    _make_small(cluster_spec(made), wanted)
+    if wanted.serve:
+        made["spec"]["rayClusterDeletionDelaySeconds"] = _DELETION_DELAY_S
+        made["spec"]["serveConfigV2"] = json.dumps(_serve_config(wanted.workers))
+        _mount_app(cluster_spec(made))
+    return made
+
+
+def cluster_spec(made: Obj) -> Any:
+    return made["spec"]["rayClusterConfig"] if made["kind"] == "RayService" else made["spec"]
+
+
+def _make_small(spec: Any, wanted: Wanted) -> None:
     if wanted.version:
         spec["rayVersion"] = wanted.version
     head, workers = spec["headGroupSpec"], spec["workerGroupSpecs"][0]
@@ -146,7 +178,65 @@ def ray_cluster(wanted: Wanted, recovery: str) -> Obj:
         container["image"] = wanted.image or container["image"]
     if wanted.hands:
         head["template"]["spec"]["containers"].append(_hands(head["template"]["spec"]["containers"][0]["image"]))
+
+
+def _serve_config(replicas: int) -> Obj:
+    """One replica on each worker, a proxy on each node."""
+    deployment = {
+        "name": "Answer",
+        "num_replicas": replicas,
+        "max_replicas_per_node": 1,
+        "ray_actor_options": {"num_cpus": 0.5},
+    }
+    app = {"name": "drill", "import_path": f"{_APP_MODULE}:app", "route_prefix": "/", "deployments": [deployment]}
+    return {"proxy_location": "EveryNode", "applications": [app]}
+
+
+def _mount_app(spec: Any) -> None:
+    head, workers = spec["headGroupSpec"], spec["workerGroupSpecs"][0]
+    for group in (head, workers):
+        pod = group["template"]["spec"]
+        pod["volumes"] = [{"name": APP, "configMap": {"name": APP}}]
+        pod["containers"][0]["volumeMounts"] = [{"name": APP, "mountPath": _APP_FOLDER}]
+        pod["containers"][0]["env"] = [{"name": "PYTHONPATH", "value": _APP_FOLDER}]
+    workers["template"]["spec"]["containers"][0]["env"].append({"name": GENERATION, "value": "1"})
+
+
+def upgraded(service: Obj) -> Obj:
+    """The same RayService, changed in what asks for a new RayCluster, as it would be applied again."""
+    made = copy.deepcopy({key: service[key] for key in ("apiVersion", "kind", "spec")})
+    kept = ("name", "namespace", "labels", "annotations")
+    made["metadata"] = {key: service["metadata"][key] for key in kept if key in service["metadata"]}
+    env = cluster_spec(made)["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["env"]
+    (generation,) = (entry for entry in env if entry["name"] == GENERATION)
+    generation["value"] = str(int(generation["value"]) + 1)
     return made
+
+
+def serving(wanted: Wanted) -> list[Obj]:
+    """What a drill of Serve needs beside the RayService: its application, and where the load is sent from."""
+    meta: Obj = {"namespace": wanted.namespace, "labels": {MADE_BY: wanted.drill}}
+    head = cluster_spec(target(wanted, "InPlace"))["headGroupSpec"]["template"]["spec"]["containers"][0]
+    container = {
+        "name": LOAD,
+        "image": head["image"],
+        "command": ["sh", "-c", _FOREVER],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {**meta, "name": APP},
+            "data": {f"{_APP_MODULE}.py": text(_APP_MODULE)},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**meta, "name": LOAD},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+        },
+    ]
 
 
 def _hands(image: str) -> Obj:

@@ -9,6 +9,7 @@ from headstay.drill.history import Look, PodSeen
 from headstay.drill.kube import ExecError
 from headstay.drill.safety import MADE_BY
 from headstay.model.objects import Obj, dig, labels
+from headstay.model.rayservice import RAYSERVICES
 from headstay.model.resource import PODS
 from headstay.runtime.client import Client
 from headstay.runtime.reflector import Reflector
@@ -21,11 +22,12 @@ OPERATOR_LABEL = "app.kubernetes.io/name=headstay-operator"
 
 
 class Shape(NamedTuple):
-    """What the target has when it is whole."""
+    """What the target has when it is whole. With `serve` it is the RayService of that name, by its active RayCluster."""
 
     cluster: str
     workers: int
     redis: bool
+    serve: bool = False
 
 
 class PodNow(NamedTuple):
@@ -97,8 +99,26 @@ def not_whole(pods: Iterable[PodNow], shape: Shape) -> str:
     return ""
 
 
+def not_served(service: Obj | None) -> str:
+    """Why a RayService does not serve by one cluster alone, or ""."""
+    if not active_cluster(service):
+        return "the RayService has no active RayCluster yet"
+    if pending := dig(service or {}, "status", "pendingServiceStatus", "rayClusterName"):
+        return f"RayCluster {pending} is pending"
+    conditions: Iterable[Obj] = dig(service or {}, "status", "conditions") or []
+    ready = next((c for c in conditions if c.get("type") == "Ready"), {})
+    return "" if ready.get("status") == "True" else f"the RayService is not ready: {ready.get('message') or ''}"
+
+
+def active_cluster(service: Obj | None) -> str:
+    return str(dig(service or {}, "status", "activeServiceStatus", "rayClusterName") or "")
+
+
 class Onlooker:
-    """Watches the Pods of one namespace (and the operator's, where that is allowed) and says when they change."""
+    """Watches the Pods of one namespace (and the operator's, where that is allowed) and says when they change.
+
+    Of a RayService it sees the Pods of the active RayCluster: an upgrade is one head in the place of another.
+    """
 
     def __init__(self, client: Client, namespace: str, shape: Shape, *, operators: bool) -> None:
         self.shape = shape
@@ -107,19 +127,24 @@ class Onlooker:
         self._reflectors = [Reflector(client, PODS, Document, namespace=namespace)]
         if operators:
             self._reflectors.append(Reflector(client, PODS, Document, label_selector=OPERATOR_LABEL))
+        self._services: Reflector[Document] | None = None
+        if shape.serve:
+            self._services = Reflector(client, RAYSERVICES, Document, namespace=namespace)
         self._changed: Callable[[Look], None] | None = None
         self._last: tuple[PodSeen, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        for reflector in self._reflectors:
+        watched = [*self._reflectors, *([self._services] if self._services else [])]
+        for reflector in watched:
             reflector.on_change(lambda _old, _new: self._look())
             self._tasks.append(asyncio.create_task(reflector.run()))
-        for reflector in self._reflectors:
+        for reflector in watched:
             try:
                 await asyncio.wait_for(reflector.cache.synced.wait(), _SYNC_BOUND)
             except TimeoutError as late:
-                raise ExecError(f"the Pods could not be listed within {_SYNC_BOUND:.0f} s") from late
+                what = reflector.resource.plural
+                raise ExecError(f"the {what} could not be listed within {_SYNC_BOUND:.0f} s") from late
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -141,12 +166,18 @@ class Onlooker:
     def _look(self) -> None:
         self.look()
 
+    def service(self) -> Obj | None:
+        """The RayService, if the target is one."""
+        held = self._services.cache.list() if self._services else []
+        return next((item.obj() for item in held if item.metadata.name == self.shape.cluster), None)
+
     def pods(self) -> list[PodNow]:
+        cluster = active_cluster(self.service()) if self.shape.serve else self.shape.cluster
         found: dict[str, PodNow] = {}
         for reflector in self._reflectors:
             for item in reflector.cache.list():
                 pod = item.obj()
-                role = role_of(pod, self.shape.cluster)
+                role = role_of(pod, cluster)
                 if role is not None and dig(pod, "status", "phase") not in {"Succeeded", "Failed"}:
                     node = self.nodes.get(str(dig(pod, "status", "podIP")), "") if role in {"head", "worker"} else ""
                     found[str(item.metadata.uid)] = describe(pod, role, node)
@@ -165,4 +196,4 @@ class Onlooker:
         return next(iter(self.of("head")), None)
 
     def missing(self) -> str:
-        return not_whole(self.pods(), self.shape)
+        return (not_served(self.service()) if self.shape.serve else "") or not_whole(self.pods(), self.shape)

@@ -16,13 +16,15 @@ from headstay.drill.onlooker import Shape
 from headstay.model.errors import StatusError
 from headstay.model.objects import Obj, annotations, dig
 from headstay.model.ray import RAYCLUSTERS
-from headstay.model.resource import DEPLOYMENTS, NAMESPACES, PODS, SECRETS, SERVICES
+from headstay.model.rayservice import RAYSERVICES
+from headstay.model.resource import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS, SECRETS, SERVICES, Resource
 from headstay.runtime.client import TransportError
 
 GCS_RECOVERY = "headstay.io/gcs-recovery"
 _KEEPER = "keeper.pyz"
 _GONE_BOUND = 120.0
 _CLEANUP_BOUND = 60.0
+_RESOURCES = {resource.kind: resource for resource in (SECRETS, SERVICES, DEPLOYMENTS, CONFIGMAPS, PODS)}
 
 
 def _nobody_listens(_: str) -> None:
@@ -77,19 +79,23 @@ class OwnPlace:
 
     @property
     def shape(self) -> Shape:
-        return Shape(manifest.CLUSTER, self.wanted.workers, redis=True)
+        return Shape(manifest.CLUSTER, self.wanted.workers, redis=True, serve=self.wanted.serve)
+
+    @property
+    def _target(self) -> Resource:
+        return RAYSERVICES if self.wanted.serve else RAYCLUSTERS
 
     def tell(self, says: Callable[[str], None]) -> None:
         self.says = says
 
     def describe(self) -> str:
         return (
-            f"namespace {self.wanted.namespace} would be made, with a Redis and a RayCluster of one head and "
+            f"namespace {self.wanted.namespace} would be made, with a Redis and a {self._target.kind} of one head and "
             f"{self.wanted.workers} workers in it, and removed at the end."
         )
 
     def versions(self) -> dict[str, str]:
-        spec = manifest.ray_cluster(self.wanted, "InPlace")["spec"]
+        spec = manifest.cluster_spec(manifest.target(self.wanted, "InPlace"))
         image = dig(spec, "headGroupSpec", "template", "spec", "containers", 0, "image")
         return {"ray": str(spec.get("rayVersion") or image), "redis": self.wanted.redis_image}
 
@@ -97,33 +103,35 @@ class OwnPlace:
         if self._made:
             await self.remake(recovery)
             return
-        self.says(f"Making namespace {self.wanted.namespace} with a Redis and a RayCluster of its own.")
+        self.says(f"Making namespace {self.wanted.namespace} with a Redis and a {self._target.kind} of its own.")
         self._made = True  # whatever fails from here on, there may be something to remove
         try:
             await self.kube.apply(NAMESPACES, manifest.namespace(self.wanted))
-            for obj in manifest.redis(self.wanted, self._password):
-                await self.kube.apply({"Secret": SECRETS, "Service": SERVICES}.get(obj["kind"], DEPLOYMENTS), obj)
+            serving = manifest.serving(self.wanted) if self.wanted.serve else []
+            for obj in (*manifest.redis(self.wanted, self._password), *serving):
+                await self.kube.apply(_RESOURCES[obj["kind"]], obj)
             await self._make_cluster(recovery)
         except (StatusError, TransportError) as error:
             raise DrillError(f"the drill's own namespace could not be made: {error}") from error
 
     async def remake(self, recovery: str) -> None:
-        self.says(f"Making the RayCluster anew ({recovery}).")
+        kind = self._target.kind
+        self.says(f"Making the {kind} anew ({recovery}).")
         try:
-            await self.kube.delete(RAYCLUSTERS, manifest.CLUSTER)
+            await self.kube.delete(self._target, manifest.CLUSTER)
             if not await self._cluster_gone():
-                raise DrillError(f"the RayCluster has not gone within {_GONE_BOUND:.0f} s")
+                raise DrillError(f"the {kind} has not gone within {_GONE_BOUND:.0f} s")
             await self._make_cluster(recovery)
         except (StatusError, TransportError) as error:
-            raise DrillError(f"the RayCluster could not be made anew: {error}") from error
+            raise DrillError(f"the {kind} could not be made anew: {error}") from error
 
     async def _make_cluster(self, recovery: str) -> None:
         try:
-            await self.kube.apply(RAYCLUSTERS, manifest.ray_cluster(self.wanted, recovery))
+            await self.kube.apply(self._target, manifest.target(self.wanted, recovery))
         except StatusError as error:
             if error.code == 404:
                 raise DrillError(
-                    "this Kubernetes does not know RayClusters",
+                    f"this Kubernetes does not know {self._target.kind}s",
                     hint="Start one that does: headstay up. Or install it: kubectl apply -k config/default",
                 ) from error
             raise
@@ -131,10 +139,10 @@ class OwnPlace:
     async def _cluster_gone(self) -> bool:
         """And its Pods, so that the next cluster's are not taken for them."""
         end_at = asyncio.get_running_loop().time() + _GONE_BOUND
-        if not await self.kube.gone(RAYCLUSTERS, manifest.CLUSTER, _GONE_BOUND):
+        if not await self.kube.gone(self._target, manifest.CLUSTER, _GONE_BOUND):
             return False
         while asyncio.get_running_loop().time() < end_at:
-            if not await self.kube.list(PODS, selector=f"ray.io/cluster={manifest.CLUSTER}"):
+            if not await self.kube.list(PODS, selector="ray.io/cluster"):
                 return True
             await asyncio.sleep(0.5)
         return False
@@ -146,10 +154,10 @@ class OwnPlace:
         self.says(f"Removing namespace {name}.")
         try:
             # First, while its Redis is still there for the cleanup.
-            await self.kube.delete(RAYCLUSTERS, manifest.CLUSTER)
-            await unless(hurry, self.kube.gone(RAYCLUSTERS, manifest.CLUSTER, _CLEANUP_BOUND))
+            await self.kube.delete(self._target, manifest.CLUSTER)
+            await unless(hurry, self.kube.gone(self._target, manifest.CLUSTER, _CLEANUP_BOUND))
         except (StatusError, TransportError) as error:
-            self.says(f"The RayCluster could not be deleted before its namespace: {error}")
+            self.says(f"The {self._target.kind} could not be deleted before its namespace: {error}")
         try:
             await self.kube.delete(NAMESPACES, name)
             gone = await unless(hurry, self.kube.gone(NAMESPACES, name, _GONE_BOUND))

@@ -64,6 +64,7 @@ class Recorder:
             ended=ended,
             records=tuple(self._records),
             ended_early=ended_early,
+            rate=planned.rate,
         )
         about = {key: value for key, value in msgspec.to_builtins(run).items() if key != "records"}
         with (self._folder / "runs.jsonl").open("ab") as file:

@@ -21,6 +21,8 @@ class Planned(NamedTuple):
     recovery: Recovery
     seed: int
     lead: float
+    rate: int = 0
+    """Requests a second to Serve meanwhile."""
 
     @property
     def fault(self) -> str:
@@ -28,17 +30,25 @@ class Planned(NamedTuple):
 
 
 def schedule(
-    combinations: Sequence[Combination], recoveries: Sequence[Recovery], *, runs: int, seed: int
+    combinations: Sequence[Combination],
+    recoveries: Sequence[Recovery],
+    *,
+    runs: int,
+    seed: int,
+    rates: Sequence[int] = (0,),
 ) -> list[Planned]:
-    """`runs` of each combination for each recovery: shuffled, but one recovery after the other (each has a cluster)."""
+    """`runs` of each combination for each recovery and each rate of requests: shuffled, but one recovery after the
+
+    other (each has a cluster).
+    """
     planned: list[Planned] = []
     for recovery in recoveries:
         draw = _random(seed, recovery)
-        todo = [combination for combination in combinations for _ in range(runs)]
+        todo = [(combination, rate) for combination in combinations for rate in rates for _ in range(runs)]
         draw.shuffle(todo)
-        for combination in todo:
+        for combination, rate in todo:
             lead = round(draw.uniform(0, LONGEST_LEAD), 3)
-            planned.append(Planned(len(planned) + 1, combination, recovery, draw.getrandbits(31), lead))
+            planned.append(Planned(len(planned) + 1, combination, recovery, draw.getrandbits(31), lead, rate))
     return planned
 
 

@@ -1,23 +1,26 @@
 """Is the cluster well again? Told of everything that happens, it says what is still missing. Pure: `now` is given.
 
 Well means: nothing is broken on purpose any longer, all Pods are there and ready, nothing has failed for a while, and
-each thing users do has been done, asked for after the last trouble. A cluster that only looks well because the dying
+each thing users do has been done, asked for after the last trouble (with Serve a request through each hop, too). A cluster that only looks well because the dying
 GCS still answered for a moment is not: what is asked for in the first half second after a fault counts for nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from headstay.drill.history import Call
+from headstay.drill.requests import HOPS, SERVE
 
 ONSET = 0.5
 NEEDED = ("new-actor", "kv-put", "task", "placement-group")
+NEEDED_OF_SERVE = (*NEEDED, *(f"{SERVE} {hop}" for hop in HOPS))
 
 
 class Wellness:
     """`settle`: for how many seconds nothing may fail. `counters`: those that are expected to live."""
 
-    def __init__(self, settle: float, counters: Iterable[str] = ()) -> None:
+    def __init__(self, settle: float, counters: Iterable[str] = (), needed: Sequence[str] = NEEDED) -> None:
         self._settle = settle
+        self._needed = needed
         self._trouble = 0.0
         self._answered: dict[str, float] = {}
         self._counters = set(counters)
@@ -29,11 +32,11 @@ class Wellness:
     def call(self, call: Call) -> None:
         if call.ended is None:
             return
+        subject = {"increment": call.subject, SERVE: call.process}.get(call.operation, "")
+        key = f"{call.operation} {subject}".strip()
         if call.outcome == "ok":
-            subject = call.subject if call.operation == "increment" else ""
-            key = f"{call.operation} {subject}".strip()
             self._answered[key] = max(self._answered.get(key, 0.0), call.began)
-        elif call.operation in NEEDED or (call.operation == "increment" and call.subject in self._counters):
+        elif key in self._needed or (call.operation == "increment" and call.subject in self._counters):
             self.trouble(call.ended)
 
     def lost(self, counter: str) -> None:
@@ -45,7 +48,7 @@ class Wellness:
         if pods:
             self.trouble(now)
             return pods
-        for key in (*NEEDED, *(f"increment {name}" for name in sorted(self._counters))):
+        for key in (*self._needed, *(f"increment {name}" for name in sorted(self._counters))):
             if self._answered.get(key, 0.0) < self._trouble + ONSET:
                 return f"no {key.replace('increment', 'answer of counter')} yet"
         quiet = now - self._trouble

@@ -20,6 +20,8 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
     "head": ("named-actor", "task"),
 }
 _AGAIN = 1.0
+PROBE_PERIOD = 0.1
+"""Between two questions for a new actor."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Workload:
         while True:
             pod = next((pod for pod in self._onlooker.of(role) if pod.seen.ready), None)
             if pod is not None:
-                driver = Driver(self._kube, role, pod, OPERATIONS[role], Hears(self._call, self._counter_lost))
+                driver = Driver(self._kube, role, pod, self._setup(role), Hears(self._call, self._counter_lost))
                 self._drivers[role] = driver
                 greeting = asyncio.create_task(self._greet(driver))
                 try:
@@ -161,16 +163,30 @@ class Workload:
                 self._note(f"the driver on the {role} ended and is started anew: {why or 'it said nothing'}")
             await asyncio.sleep(_AGAIN)
 
+    def _setup(self, role: Role) -> dict[str, object]:
+        """Beside Serve it is a light load: a job is a new process, and a new actor another, on the machine measured."""
+        served = self._onlooker.shape.serve
+        operations = [name for name in OPERATIONS[role] if not (served and name == "job")]
+        return {"operations": operations, "probe_period": PROBE_PERIOD * (5 if served else 1)}
+
     async def _greet(self, driver: Driver) -> None:
         """A driver that was started anew goes on with the counters of the one before."""
         await driver.ready.wait()
         try:
             if driver.name == "worker":
                 await driver.ask("probe", timeout=10, on=self._probing)
+            self._forget_the_gone()
             if self.counters:
                 await self._tell_counters(driver)
         except ExecError as error:
             self._note(f"the driver on the {driver.name} could not go on where the last one stopped: {error}")
+
+    def _forget_the_gone(self) -> None:
+        """Nobody who has seen a counter die is left, where the driver's own cluster went."""
+        here = {pod.seen.uid for pod in self._onlooker.pods()}
+        for counter in list(self.counters.values()):
+            if counter.pod_uid not in here:
+                self._counter_lost(counter.name, "its Pod is gone")
 
     def _call(self, call: Call) -> None:
         """One that began before this run is no part of it."""

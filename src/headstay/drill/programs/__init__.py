@@ -16,5 +16,8 @@ def command(order: object) -> list[str]:
 
 
 def source(name: str) -> bytes:
-    text = (resources.files(__name__) / f"{name}.py").read_text()
-    return json.dumps(text).encode() + b"\n"
+    return json.dumps(text(name)).encode() + b"\n"
+
+
+def text(name: str) -> str:
+    return (resources.files(__name__) / f"{name}.py").read_text()

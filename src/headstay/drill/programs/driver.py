@@ -1,6 +1,6 @@
 """The workload: a Ray driver that does a little of everything, over and over, and tells of each call.
 
-    python3 -u -c START '{"name": "worker", "operations": [...]}'
+    python3 -u -c START '{"name": "worker", "operations": [...], "probe_period": 0.1}'
 
 One JSON document a line. In: {"do": "ping" | "probe" | "counters" | "read" | "nodes" | "keeper" | "clean", "id": ...}.
 Out: {"ready": ...}, {"began": ...} and {"ended": ...} for each call, {"lost": COUNTER}, and {"reply": id, ...}. All
@@ -31,7 +31,6 @@ KV = SPACE.encode()
 SHORT = 2  # seconds until an answer counts as lost: what the downtime is measured with
 LONG = 10
 PERIODS = {"increment": 0.25, "kv-put": 0.2, "task": 0.5, "named-actor": 0.5, "placement-group": 1.0, "job": 10.0}
-PROBE_PERIOD = 0.1
 JOB_BOUND = 120
 
 setup = json.loads(sys.argv[1])
@@ -151,7 +150,7 @@ def probe() -> None:
     while True:
         probing.wait()
         caller.call("new-actor", "", new_actor)
-        time.sleep(PROBE_PERIOD)
+        time.sleep(setup["probe_period"])
 
 
 def put(key: str, caller: Caller) -> None:

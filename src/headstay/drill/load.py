@@ -1,0 +1,150 @@
+"""The load of HTTP requests on a drill's RayService, through each hop, and whom they are sent to at each moment.
+
+Requests are sent from a Pod of their own, which no fault touches. At their own addresses the proxies of the active
+RayCluster are asked: of workers that are Ready and not on their way out, and of its head, whatever it is like; of the
+last head where there is none.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from headstay.drill.driver import Driver, Hears
+from headstay.drill.history import Call, Note, Record
+from headstay.drill.kube import ExecError, Kube
+from headstay.drill.manifest import LOAD
+from headstay.drill.onlooker import Onlooker, PodNow, describe
+from headstay.drill.requests import HOPS, SERVE
+from headstay.model.objects import dig
+from headstay.model.resource import PODS, SERVICES
+
+PORT = 8000
+REQUEST_BOUND = 15.0
+"""After so many seconds a request counts as lost."""
+SHARE = 5
+"""Of the rate through the Service, one in so many goes to the head's proxy, and as much to the workers' together."""
+CALM = 10.0
+"""Seconds of load before the fault, and after all is well again: what the load during the fault is compared with."""
+_AGAIN = 1.0
+_AIM = 0.1
+Target = tuple[str, str, int]
+
+
+class Load:
+    """`start` it once the target is whole. `attach` says who records; `go` and `rest` begin and end the load."""
+
+    def __init__(self, kube: Kube, onlooker: Onlooker) -> None:
+        self._kube = kube
+        self._onlooker = onlooker
+        self._write: Callable[[Record], None] | None = None
+        self._driver: Driver | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._service: Target | None = None
+        self._rate = 0
+        self._streams: list[dict[str, Any]] = []
+        self._names: dict[str, str] = {}
+        self._head: Target | None = None
+
+    async def start(self) -> None:
+        """Raises ExecError if the Service cannot be found."""
+        name = f"{self._onlooker.shape.cluster}-serve-svc"
+        address = str(dig(await self._kube.find(SERVICES, name) or {}, "spec", "clusterIP") or "")
+        if not address:
+            raise ExecError(f"there is no Service {name} with an address of its own")
+        self._service = (name, address, PORT)
+        self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._aim())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def ready(self, timeout: float) -> None:
+        """Raises ExecError after `timeout`."""
+        end_at = time.monotonic() + timeout
+        while self._driver is None or not self._driver.ready.is_set():
+            if time.monotonic() > end_at:
+                raise ExecError(f"the load's program did not start in Pod {LOAD} within {timeout:.0f} s")
+            await asyncio.sleep(0.1)
+
+    def attach(self, write: Callable[[Record], None]) -> None:
+        self._write = write
+
+    async def go(self, rate: int) -> None:
+        """So many requests a second through the Service from now on. Raises ExecError."""
+        self._rate, self._streams = rate, []
+        await self._tell()
+
+    async def rest(self) -> None:
+        """Sends no more, and waits until all that was sent has ended. Raises ExecError."""
+        self._rate, self._streams = 0, []
+        if self._driver is not None and self._driver.ready.is_set():
+            await self._driver.ask("rest", timeout=REQUEST_BOUND + 10)
+
+    def detach(self) -> None:
+        self._write = None
+
+    async def _keep(self) -> None:
+        """Starts the program, and again when it has died, for as long as the drill lasts."""
+        while True:
+            pod = await self._pod()
+            if pod is not None:
+                self._driver = Driver(
+                    self._kube, "load", pod, {"timeout": REQUEST_BOUND}, Hears(requests=self._heard), program="load"
+                )
+                self._streams = []
+                try:
+                    why = await self._driver.run()
+                except ExecError as error:
+                    why = str(error)
+                self._note(f"the load's program ended and is started anew: {why or 'it said nothing'}")
+            await asyncio.sleep(_AGAIN)
+
+    async def _pod(self) -> PodNow | None:
+        found = await self._kube.find(PODS, LOAD)
+        pod = describe(found, "worker") if found is not None else None
+        return pod if pod is not None and pod.seen.ready else None
+
+    async def _aim(self) -> None:
+        """Follows the Pods, while there is load."""
+        while True:
+            if self._rate:
+                try:
+                    await self._tell()
+                except ExecError as error:
+                    self._note(f"the load could not be aimed anew: {error}")
+                    await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_AIM)
+
+    async def _tell(self) -> None:
+        streams = self._wanted()
+        if self._driver is None or not self._driver.ready.is_set() or streams == self._streams:
+            return
+        await self._driver.ask("load", timeout=10, streams=streams)
+        self._streams = streams
+
+    def _wanted(self) -> list[dict[str, Any]]:
+        pods = self._onlooker.pods()
+        self._names |= {pod.address: pod.seen.name for pod in pods if pod.address}
+        head = next((pod for pod in pods if pod.seen.role == "head" and pod.address and not pod.leaving), None)
+        self._head = _target(head) if head is not None else self._head
+        workers = [_target(pod) for pod in pods if pod.seen.role == "worker" and pod.seen.ready and not pod.leaving]
+        each = {HOPS[0]: [self._service], HOPS[1]: workers, HOPS[2]: [self._head] if self._head else []}
+        rates = {HOPS[0]: float(self._rate), HOPS[1]: self._rate / SHARE, HOPS[2]: self._rate / SHARE}
+        return [{"hop": hop, "rate": rates[hop], "targets": each[hop]} for hop in HOPS]
+
+    def _heard(self, requests: list[Any], offset: float) -> None:
+        for hop, subject, due, ended, outcome, value, error in requests:
+            told = None if value is None else " ".join(self._names.get(word, word) for word in str(value).split())
+            if self._write is not None:
+                self._write(Call(hop, SERVE, subject, due + offset, ended + offset, outcome, told, error))
+
+    def _note(self, text: str) -> None:
+        if self._write is not None:
+            self._write(Note(time.time(), text))
+
+
+def _target(pod: PodNow) -> Target:
+    return (pod.seen.name, pod.address, PORT)
