@@ -25,7 +25,7 @@ from headstay.cli.output import Output, UserError
 from headstay.cli.quickstart.place import sample_path
 from headstay.drill.campaign import Campaign
 from headstay.drill.expression import Combination, ExpressionError, parse
-from headstay.drill.faults import KINDS, RULES
+from headstay.drill.faults import KINDS, rules
 from headstay.drill.history import Run
 from headstay.drill.kube import DrillError, Kube
 from headstay.drill.manifest import Wanted
@@ -44,6 +44,9 @@ from headstay.runtime.http import HttpClient
 from headstay.runtime.kubeconfig import ClusterConfig, ConfigError, find_cluster_config
 
 REDIS_IMAGE = "redis:7.4"
+SERVE_SAMPLE = "ray-service.gcs-ft.yaml"
+FASTEST = 1000
+"""More requests a second than one program sends evenly."""
 _RECOVERIES = {"InPlace": ["InPlace"], "RestartHead": ["RestartHead"], "both": ["InPlace", "RestartHead"]}
 
 
@@ -59,6 +62,7 @@ class Options:
     workers: int
     image: str
     ray_version: str
+    serve: str
     target: str
     namespace: str
     context: str
@@ -74,6 +78,8 @@ class Asked:
 
     options: Options
     combinations: Sequence[Combination]
+    rates: Sequence[int]
+    """Of requests to Serve, a second: one for each campaign within the campaign; [0] is a drill without Serve."""
     seed: int
     folder: Path
 
@@ -95,10 +101,16 @@ def drill(options: Options) -> None:
 
 
 def _asked(options: Options) -> Asked:
+    rates = _rates(options.serve)
     try:
-        combinations = parse(options.faults, RULES)
+        combinations = parse(options.faults, rules(serve=bool(options.serve)))
     except ExpressionError as error:
         raise UserError(str(error), hint="headstay drill --list says what each does.", code=2) from error
+    steps = [step for combination in combinations for step in combination.steps]
+    if not options.serve and (needs := [str(step) for step in steps if KINDS[step.name].of_serve]):
+        raise UserError(f"--faults: {needs[0]} needs a RayService", hint="Add --serve 50, for one.", code=2)
+    if options.target and options.serve:
+        raise UserError("--serve is for a RayService the drill makes, not for a --target", code=2)
     if options.recovery not in {*_RECOVERIES, ""}:
         raise UserError(f"--recovery is InPlace, RestartHead or both, not {options.recovery!r}", code=2)
     if options.target and options.recovery:
@@ -113,7 +125,23 @@ def _asked(options: Options) -> Asked:
         Kubectl(os.environ)  # which says so where there is none
     if not options.dry_run and folder.exists() and any(folder.iterdir()):
         raise UserError(f"--out {folder} is not empty", hint="Name a new folder: a history is never mixed.", code=2)
-    return Asked(options, combinations, seed, folder)
+    return Asked(options, combinations, rates, seed, folder)
+
+
+def _rates(text: str) -> list[int]:
+    if not text:
+        return [0]
+    try:
+        rates = [int(part) for part in text.split(",")]
+    except ValueError:
+        rates = []
+    if not rates or not all(0 < rate <= FASTEST for rate in rates):
+        raise UserError(
+            f"--serve is requests a second, whole numbers from 1 to {FASTEST} with commas between, not {text!r}",
+            hint="--serve 50 for one load, --serve 10,50,100 for three.",
+            code=2,
+        )
+    return list(dict.fromkeys(rates))
 
 
 async def _drill(asked: Asked) -> bool:
@@ -130,7 +158,7 @@ async def _drill(asked: Asked) -> bool:
             name = f"headstay-drill-{secrets.token_hex(3)}"
             kube = Kube(client, name, _kubectl_options(asked.options))
             place, recoveries = _own_place(asked, kube), _RECOVERIES[asked.options.recovery or "InPlace"]
-        planned = schedule(asked.combinations, recoveries, runs=asked.options.runs, seed=asked.seed)
+        planned = schedule(asked.combinations, recoveries, runs=asked.options.runs, seed=asked.seed, rates=asked.rates)
         if asked.options.dry_run:
             show_plan(place, config.context, planned, asked.seed, asked.options.output)
             return True
@@ -156,8 +184,9 @@ def _kubectl_options(options: Options) -> tuple[str, ...]:
 
 
 def _own_place(asked: Asked, kube: Kube) -> OwnPlace:
-    documents: list[Obj] = list(yaml.safe_load_all(sample_path().read_text()))
-    sample = next(document for document in documents if document["kind"] == "RayCluster")
+    path, kind = (sample_path(SERVE_SAMPLE), "RayService") if asked.options.serve else (sample_path(), "RayCluster")
+    documents: list[Obj] = list(yaml.safe_load_all(path.read_text()))
+    sample = next(document for document in documents if document["kind"] == kind)
     hands = any(KINDS[step.name].needs_hands for combination in asked.combinations for step in combination.steps)
     wanted = Wanted(
         drill=kube.namespace,

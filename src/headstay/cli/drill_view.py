@@ -142,6 +142,7 @@ def show_plan(place: Place, context: str, planned: Sequence[Planned], seed: int,
     if output is Output.json:
         runs = [
             {"number": one.number, "fault": one.fault, "recovery": one.recovery, "seed": one.seed, "lead_s": one.lead}
+            | ({"rate": one.rate} if one.rate else {})
             for one in planned
         ]
         print_json(

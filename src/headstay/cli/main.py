@@ -165,6 +165,14 @@ def drill(
     workers: Annotated[int, typer.Option("--workers", min=1, max=50, help="Of the cluster that is made.")] = 2,
     image: Annotated[str, typer.Option("--image", help="Ray image of the cluster that is made.")] = "",
     ray_version: Annotated[str, typer.Option("--ray-version", help="Ray version of the cluster that is made.")] = "",
+    serve: Annotated[
+        str,
+        typer.Option(
+            "--serve",
+            metavar="RATE[,RATE...]",
+            help="Make a RayService, and send it so many requests a second through each fault; each fault at each rate.",
+        ),
+    ] = "",
     target: Annotated[
         str, typer.Option("--target", help="Break this RayCluster instead of one of the drill's own.")
     ] = "",
@@ -186,7 +194,8 @@ def drill(
     [bold]headstay drill[/] breaks everything once;
     [bold]headstay drill -f gcs-kill,redis-away:20 --runs 5[/] two things five times each;
     [bold]headstay drill -f redis-flush+gcs-kill[/] two things at once;
-    [bold]headstay drill -f all --runs 20 --recovery both[/] is a campaign that compares both ways to recover.
+    [bold]headstay drill -f all --runs 20 --recovery both[/] is a campaign that compares both ways to recover;
+    [bold]headstay drill --serve 50 -f gcs-kill,head-pod,upgrade[/] counts what Serve loses under 50 requests a second.
 
     Ctrl-C ends it in good order: what was broken is healed, and the report is about what was done until then. Faults
     that last heal by themselves, even if the drill is killed. A RayCluster that the drill did not make is broken only
@@ -206,6 +215,7 @@ def drill(
             workers=workers,
             image=image,
             ray_version=ray_version,
+            serve=serve,
             target=target,
             namespace=namespace,
             context=context,

@@ -17,6 +17,7 @@ from headstay.drill.faults import KINDS
 from headstay.drill.faults.kind import Scene
 from headstay.drill.history import Run
 from headstay.drill.kube import DrillError, ExecError
+from headstay.drill.load import Load
 from headstay.drill.onlooker import Onlooker
 from headstay.drill.place import Place, storage_namespace
 from headstay.drill.recorder import Recorder
@@ -55,6 +56,7 @@ class Campaign:
     problem: str = ""
     _onlooker: Onlooker | None = None
     _workload: Workload | None = None
+    _load: Load | None = None
     _recovery: str = ""
     _spoiled: bool = False
 
@@ -87,7 +89,7 @@ class Campaign:
         )
         self.watcher.began(planned)
         recorder = Recorder(self.folder, planned, time.time())
-        one = OneRun(planned, scene, self._workload, recorder)
+        one = OneRun(planned, scene, self._workload, recorder, self._load)
         early = "the drill failed"
         try:
             await one.go()
@@ -99,6 +101,8 @@ class Campaign:
             raise
         finally:
             self._workload.detach()
+            if self._load is not None:
+                self._load.detach()
             self._onlooker.listen(None)
             run = recorder.close(time.time(), early)
             self.runs.append(run)
@@ -132,6 +136,10 @@ class Campaign:
         await self._until(self._onlooker.missing, WHOLE_BOUND, "the cluster to be whole")
         self._workload = Workload(kube, self._onlooker)
         self._workload.start()
+        if self.place.shape.serve:
+            self._load = Load(kube, self._onlooker)
+            await self._load.start()
+            await self._load.ready(CONNECT_BOUND)
         await self._settled(self._workload)
 
     async def _fresh(self) -> None:
@@ -173,6 +181,9 @@ class Campaign:
             await asyncio.sleep(0.2)
 
     async def _stop(self) -> None:
+        if self._load is not None:
+            await self._load.stop()
+            self._load = None
         if self._workload is not None:
             if not self.place.own:
                 await self._clean(self._workload)

@@ -1,8 +1,8 @@
 """The load of HTTP requests on a drill's RayService, through each hop, and whom they are sent to at each moment.
 
 Requests are sent from a Pod of their own, which no fault touches. At their own addresses the proxies of the active
-RayCluster are asked: of workers that are Ready and not on their way out, and of its head, whatever it is like; of the
-last head where there is none.
+RayCluster are asked: of workers from when they are first Ready until they are on their way out, and of its head,
+whatever it is like; of the last head where there is none.
 """
 
 import asyncio
@@ -45,6 +45,7 @@ class Load:
         self._streams: list[dict[str, Any]] = []
         self._names: dict[str, str] = {}
         self._head: Target | None = None
+        self._have_served: set[str] = set()
 
     async def start(self) -> None:
         """Raises ExecError if the Service cannot be found."""
@@ -73,8 +74,8 @@ class Load:
         self._write = write
 
     async def go(self, rate: int) -> None:
-        """So many requests a second through the Service from now on. Raises ExecError."""
-        self._rate, self._streams = rate, []
+        """So many requests a second through the Service from now on; 0 waits for none. Raises ExecError."""
+        self._rate = rate
         await self._tell()
 
     async def rest(self) -> None:
@@ -119,7 +120,7 @@ class Load:
             await asyncio.sleep(_AIM)
 
     async def _tell(self) -> None:
-        streams = self._wanted()
+        streams = self._wanted() if self._rate else []
         if self._driver is None or not self._driver.ready.is_set() or streams == self._streams:
             return
         await self._driver.ask("load", timeout=10, streams=streams)
@@ -130,7 +131,8 @@ class Load:
         self._names |= {pod.address: pod.seen.name for pod in pods if pod.address}
         head = next((pod for pod in pods if pod.seen.role == "head" and pod.address and not pod.leaving), None)
         self._head = _target(head) if head is not None else self._head
-        workers = [_target(pod) for pod in pods if pod.seen.role == "worker" and pod.seen.ready and not pod.leaving]
+        self._have_served |= {pod.seen.uid for pod in pods if pod.seen.role == "worker" and pod.seen.ready}
+        workers = [_target(pod) for pod in pods if pod.seen.uid in self._have_served and not pod.leaving]
         each = {HOPS[0]: [self._service], HOPS[1]: workers, HOPS[2]: [self._head] if self._head else []}
         rates = {HOPS[0]: float(self._rate), HOPS[1]: self._rate / SHARE, HOPS[2]: self._rate / SHARE}
         return [{"hop": hop, "rate": rates[hop], "targets": each[hop]} for hop in HOPS]

@@ -14,6 +14,7 @@ from headstay.drill.faults.kind import HANDS, REDIS
 from headstay.drill.onlooker import ROLE
 from headstay.drill.programs import text
 from headstay.drill.safety import MADE_BY
+from headstay.drill.service import GENERATION, cluster_spec
 from headstay.model.objects import Obj
 
 CLUSTER = "drill"
@@ -21,8 +22,6 @@ CLUSTER = "drill"
 LOAD = "drill-load"
 """Name of the Pod that requests are sent from, and of its container."""
 APP = "drill-app"
-GENERATION = "HEADSTAY_DRILL_GENERATION"
-"""A variable of the workers: another value makes an upgrade."""
 _APP_FOLDER = "/home/ray/headstay-drill"
 _APP_MODULE = "answering"
 _DELETION_DELAY_S = 10
@@ -159,10 +158,6 @@ def target(wanted: Wanted, recovery: str) -> Obj:
     return made
 
 
-def cluster_spec(made: Obj) -> Any:
-    return made["spec"]["rayClusterConfig"] if made["kind"] == "RayService" else made["spec"]
-
-
 def _make_small(spec: Any, wanted: Wanted) -> None:
     if wanted.version:
         spec["rayVersion"] = wanted.version
@@ -200,17 +195,6 @@ def _mount_app(spec: Any) -> None:
         pod["containers"][0]["volumeMounts"] = [{"name": APP, "mountPath": _APP_FOLDER}]
         pod["containers"][0]["env"] = [{"name": "PYTHONPATH", "value": _APP_FOLDER}]
     workers["template"]["spec"]["containers"][0]["env"].append({"name": GENERATION, "value": "1"})
-
-
-def upgraded(service: Obj) -> Obj:
-    """The same RayService, changed in what asks for a new RayCluster, as it would be applied again."""
-    made = copy.deepcopy({key: service[key] for key in ("apiVersion", "kind", "spec")})
-    kept = ("name", "namespace", "labels", "annotations")
-    made["metadata"] = {key: service["metadata"][key] for key in kept if key in service["metadata"]}
-    env = cluster_spec(made)["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["env"]
-    (generation,) = (entry for entry in env if entry["name"] == GENERATION)
-    generation["value"] = str(int(generation["value"]) + 1)
-    return made
 
 
 def serving(wanted: Wanted) -> list[Obj]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from headstay.drill.history import Look, PodSeen
 from headstay.drill.kube import ExecError
 from headstay.drill.safety import MADE_BY
+from headstay.drill.service import active_cluster, not_served
 from headstay.model.objects import Obj, dig, labels
 from headstay.model.rayservice import RAYSERVICES
 from headstay.model.resource import PODS
@@ -97,21 +98,6 @@ def not_whole(pods: Iterable[PodNow], shape: Shape) -> str:
         if there < wanted:
             return f"{there} of {wanted} {role} Pods are there"
     return ""
-
-
-def not_served(service: Obj | None) -> str:
-    """Why a RayService does not serve by one cluster alone, or ""."""
-    if not active_cluster(service):
-        return "the RayService has no active RayCluster yet"
-    if pending := dig(service or {}, "status", "pendingServiceStatus", "rayClusterName"):
-        return f"RayCluster {pending} is pending"
-    conditions: Iterable[Obj] = dig(service or {}, "status", "conditions") or []
-    ready = next((c for c in conditions if c.get("type") == "Ready"), {})
-    return "" if ready.get("status") == "True" else f"the RayService is not ready: {ready.get('message') or ''}"
-
-
-def active_cluster(service: Obj | None) -> str:
-    return str(dig(service or {}, "status", "activeServiceStatus", "rayClusterName") or "")
 
 
 class Onlooker:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from headstay.drill import manifest
 from headstay.drill.kube import DrillError, ExecError, Kube
 from headstay.drill.onlooker import Shape
+from headstay.drill.service import cluster_spec
 from headstay.model.errors import StatusError
 from headstay.model.objects import Obj, annotations, dig
 from headstay.model.ray import RAYCLUSTERS
@@ -95,7 +96,7 @@ class OwnPlace:
         )
 
     def versions(self) -> dict[str, str]:
-        spec = manifest.cluster_spec(manifest.target(self.wanted, "InPlace"))
+        spec = cluster_spec(manifest.target(self.wanted, "InPlace"))
         image = dig(spec, "headGroupSpec", "template", "spec", "containers", 0, "image")
         return {"ray": str(spec.get("rayVersion") or image), "redis": self.wanted.redis_image}
 

@@ -4,7 +4,7 @@ A request that was lost has no latency: it is counted beside the percentiles, wh
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -91,17 +91,20 @@ def _together(readings: Sequence[Reading]) -> tuple[HopFigures, ...]:
     roles = {pod.name: pod.role for reading in readings for look in reading.looks for pod in look.pods}
     for reading in readings:
         for hop, parts in _split(reading).items():
-            for all_of_it, part in zip(pooled[hop], parts, strict=True):
-                all_of_it += part
+            for pool, part in zip(pooled[hop], parts, strict=True):
+                pool.extend(part)
     return tuple(_figures(hop, parts, roles) for hop, parts in pooled.items())
 
 
-def _figures(hop: str, parts: _Parts, names: dict[str, str] | None = None) -> HopFigures:
+def _figures(hop: str, parts: _Parts, names: Mapping[str, str] | None = None) -> HopFigures:
     calls = [call for part in parts for call in part]
     proxies = [str(call.value).partition(" ")[0] for call in calls if not lost(call) and call.value]
+    before, during, after = map(_stretch, parts)
     return HopFigures(
         hop,
-        *map(_stretch, parts),
+        before,
+        during,
+        after,
         errors=dict(Counter(kind_of(call) for call in calls if lost(call)).most_common()),
         proxies=dict(Counter((names or {}).get(proxy, proxy) for proxy in proxies).most_common()),
     )

@@ -12,10 +12,11 @@ from headstay.drill.faults import KINDS
 from headstay.drill.faults.kind import Broken, Kind, Scene
 from headstay.drill.history import Call, Fault, Note, Record
 from headstay.drill.kube import ExecError
+from headstay.drill.load import CALM, Load
 from headstay.drill.milestones import from_history, from_keeper
 from headstay.drill.recorder import Recorder
 from headstay.drill.schedule import Planned
-from headstay.drill.wellness import Wellness
+from headstay.drill.wellness import NEEDED, NEEDED_OF_SERVE, Wellness
 from headstay.drill.workload import Workload
 from headstay.model.errors import StatusError
 from headstay.model.keeper_state import KeeperState
@@ -24,6 +25,7 @@ from headstay.runtime.client import TransportError
 PATIENCE = {"InPlace": 120.0, "RestartHead": 300.0}
 """So long, after the last fault was over, may the target take to be well again."""
 _BEFORE = 60.0
+_BEFORE_SERVE = 120.0
 _ASLEEP = 0.05
 _STALL = 1.0
 
@@ -40,6 +42,7 @@ class OneRun:
     scene: Scene
     workload: Workload
     recorder: Recorder
+    load: Load | None = None
     well: bool = False
     _broken: dict[Step, Broken] = field(default_factory=dict)
 
@@ -48,21 +51,58 @@ class OneRun:
         if await self._skipped():
             self.well = True
             return
-        wellness = Wellness(max(kind.settle for kind, _ in self._kinds()), self.workload.counters)
+        wellness = Wellness(max(kind.settle for kind, _ in self._kinds()), self.workload.counters, self._needed())
         counters = list(self.workload.counters)
         self._listen(wellness)
         watching = asyncio.create_task(self._note_stalls())
         try:
             await self._look_at_nodes()
+            await self._begin_load()
             await self._well_before()
-            await asyncio.sleep(self.planned.lead)
+            await asyncio.sleep(self.planned.lead + self._calm)
             injected = await self._break(wellness)
             self.well = await self._until_well(wellness)
+            await asyncio.sleep(self._calm)
+            await self._end_load()
         finally:
             watching.cancel()
             await self._heal_at_once()
+            await self._stop_load()
         await self._last_reads(sorted({*counters, *self.workload.counters}))
         await self._milestones(injected)
+
+    def _needed(self) -> Sequence[str]:
+        return NEEDED_OF_SERVE if self.load else NEEDED
+
+    @property
+    def _calm(self) -> float:
+        return CALM if self.load else 0.0
+
+    async def _begin_load(self) -> None:
+        if self.load is None:
+            return
+        try:
+            await self.load.go(self.planned.rate)
+        except ExecError as error:
+            raise NotDoneError(f"no requests could be sent: {error}") from error
+
+    async def _end_load(self) -> None:
+        """Nothing is under way any more, unless its end was not told."""
+        if self.load is None:
+            return
+        try:
+            await self.load.rest()
+        except ExecError as error:
+            self._write(Note(time.time(), f"the load did not come to rest: {error}"))
+
+    async def _stop_load(self) -> None:
+        """Of a run that was cut short; nobody waits for answers."""
+        if self.load is None:
+            return
+        try:
+            await self.load.go(0)
+        except ExecError as error:
+            self._write(Note(time.time(), f"the load may go on: {error}"))
 
     async def _note_stalls(self) -> None:
         """A machine that stalls makes every time of the run a guess, and a reader has to know."""
@@ -99,18 +139,20 @@ class OneRun:
         self.recorder.listen(heard)
         self.workload.attach(self._write, wellness.lost)
         self.scene.onlooker.listen(self._write)
+        if self.load is not None:
+            self.load.attach(self._write)
 
     async def _well_before(self) -> None:
         """All that is needed is answered, and the last new actor has been, so that the next is asked for afterwards."""
-        before = Wellness(0, self.workload.counters)
+        before = Wellness(0, self.workload.counters, self._needed())
         before.trouble(time.time() - 1)
         self.recorder.listen(lambda record: before.call(record) if isinstance(record, Call) else None)
         try:
             await self.workload.probe(on=True)
-            end_at = time.time() + _BEFORE
+            end_at = time.time() + (_BEFORE_SERVE if self.load else _BEFORE)
             while missing := before.missing(time.time(), self.scene.onlooker.missing()):
                 if time.time() > end_at:
-                    raise NotDoneError(f"the target was not well within {_BEFORE:.0f} s before the fault: {missing}")
+                    raise NotDoneError(f"the target was not well in time before the fault: {missing}")
                 await asyncio.sleep(_ASLEEP)
             await self.workload.probe(on=False)
         except ExecError as error:

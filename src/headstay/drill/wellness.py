@@ -1,8 +1,9 @@
 """Is the cluster well again? Told of everything that happens, it says what is still missing. Pure: `now` is given.
 
 Well means: nothing is broken on purpose any longer, all Pods are there and ready, nothing has failed for a while, and
-each thing users do has been done, asked for after the last trouble (with Serve a request through each hop, too). A cluster that only looks well because the dying
-GCS still answered for a moment is not: what is asked for in the first half second after a fault counts for nothing.
+each thing users do has been done, asked for after the last trouble (with Serve also a request through each hop). A
+cluster that only looks well because the dying GCS still answered for a moment is not: what is asked for in the first
+half second after a fault counts for nothing.
 """
 
 from collections.abc import Iterable, Sequence

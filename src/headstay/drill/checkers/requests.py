@@ -48,7 +48,7 @@ def _allowed(reading: Reading) -> dict[str, Loss] | None:
         if rule is None:
             return None
         hops = rule.hops((fault.healed or reading.run.ended) - fault.injected)
-        for hop, loss in zip(HOPS, hops, strict=False):  # the last of `hops` is the reason
+        for hop, loss in zip(HOPS, (hops.service, hops.workers, hops.head), strict=True):
             found[hop] = max(found[hop], loss, key=_WEAKEST.index)
     return found
 

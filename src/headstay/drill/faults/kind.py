@@ -74,6 +74,8 @@ class Kind:
     needs_hands: bool = False
     own_only: bool = False
     """Whether it is only ever done to what a drill made."""
+    of_serve: bool = False
+    """Whether it needs a RayService."""
 
 
 async def hand(scene: Scene, pod: PodNow, order: dict[str, Any], *, container: str = "") -> tuple[float, Any]:

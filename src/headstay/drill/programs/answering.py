@@ -1,4 +1,4 @@
-"""The Serve application that a drill asks: every answer names the proxy that took the request, and the replica's Pod."""
+"""The Serve application that a drill asks: an answer names the proxy that took the request, and the replica's Pod."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 from ray import serve
 
 
-@serve.deployment
 class Answer:
     def __call__(self, request: Any) -> str:
         # The proxy's own socket: behind a Service only the proxy knows which one it is.
         return "%s %s" % (request.scope["server"][0], os.environ["HOSTNAME"])
 
 
-app = Answer.bind()
+app = serve.deployment(Answer).bind()
