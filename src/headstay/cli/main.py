@@ -170,7 +170,7 @@ def drill(
         typer.Option(
             "--serve",
             metavar="RATE[,RATE...]",
-            help="Make a RayService, and send it so many requests a second through each fault; each fault at each rate.",
+            help="Make a RayService, and send it so many requests a second through each fault, at each rate.",
         ),
     ] = "",
     target: Annotated[

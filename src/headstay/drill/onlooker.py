@@ -23,7 +23,7 @@ OPERATOR_LABEL = "app.kubernetes.io/name=headstay-operator"
 
 
 class Shape(NamedTuple):
-    """What the target has when it is whole. With `serve` it is the RayService of that name, by its active RayCluster."""
+    """What the target has when it is whole. With `serve` it is the RayService of that name."""
 
     cluster: str
     workers: int

@@ -22,6 +22,8 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
 _AGAIN = 1.0
 PROBE_PERIOD = 0.1
 """Between two questions for a new actor."""
+_PACE_BESIDE_SERVE = 2
+_PROBE_PERIOD_BESIDE_SERVE = 0.5
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ class Workload:
         """Beside Serve it is a light load: a job is a new process, and a new actor another, on the machine measured."""
         served = self._onlooker.shape.serve
         operations = [name for name in OPERATIONS[role] if not (served and name == "job")]
-        return {"operations": operations, "probe_period": PROBE_PERIOD * (5 if served else 1)}
+        probe = _PROBE_PERIOD_BESIDE_SERVE if served else PROBE_PERIOD
+        return {"operations": operations, "pace": _PACE_BESIDE_SERVE if served else 1, "probe_period": probe}
 
     async def _greet(self, driver: Driver) -> None:
         """A driver that was started anew goes on with the counters of the one before."""

@@ -1,6 +1,6 @@
 """The workload: a Ray driver that does a little of everything, over and over, and tells of each call.
 
-    python3 -u -c START '{"name": "worker", "operations": [...], "probe_period": 0.1}'
+    python3 -u -c START '{"name": "worker", "operations": [...], "pace": 1, "probe_period": 0.1}'
 
 One JSON document a line. In: {"do": "ping" | "probe" | "counters" | "read" | "nodes" | "keeper" | "clean", "id": ...}.
 Out: {"ready": ...}, {"began": ...} and {"ended": ...} for each call, {"lost": COUNTER}, and {"reply": id, ...}. All
@@ -132,7 +132,8 @@ def count(name: str) -> None:
         while name in counters:
             began = time.monotonic()
             caller.call("increment", name, once)
-            time.sleep(max(0.02, PERIODS["increment"] * (4 if dead else 1) - (time.monotonic() - began)))
+            period = PERIODS["increment"] * setup["pace"] * (4 if dead else 1)
+            time.sleep(max(0.02, period - (time.monotonic() - began)))
 
     threading.Thread(target=loop, daemon=True).start()
 
@@ -237,7 +238,7 @@ def begin(operations: Sequence[str]) -> None:
     }
     for operation in operations:
         if operation in deeds:
-            every(PERIODS[operation], deeds[operation])
+            every(PERIODS[operation] * setup["pace"], deeds[operation])
     if "new-actor" in operations:
         threading.Thread(target=probe, daemon=True).start()
 

@@ -48,10 +48,26 @@ async def answer_of(address: str, port: int) -> Tuple[int, str]:
     parts = start.split()
     if len(parts) < 2 or not parts[1].isdigit():
         raise ConnectionResetError("the connection ended after %d bytes" % len(answer))
-    length = [line.split(b":")[1] for line in headers.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    if length and len(body) < int(length[0]):
-        raise ConnectionResetError("the connection ended after %d of %d bytes" % (len(body), int(length[0])))
-    return int(parts[1]), body.decode(errors="replace").strip()
+    return int(parts[1]), whole(headers, body).decode(errors="replace").strip()
+
+
+def whole(headers: bytes, body: bytes) -> bytes:
+    """An answer that was cut short is none. (Serve sends some with a length and some in chunks.)"""
+    lines = (line.partition(b":") for line in headers.split(b"\r\n"))
+    told = {name.strip().lower(): value.strip() for name, _, value in lines}
+    if told.get(b"transfer-encoding", b"").lower() == b"chunked":
+        found, rest = b"", body
+        while True:
+            size, _, rest = rest.partition(b"\r\n")
+            length = int(size or b"-1", 16)
+            if length < 0 or len(rest) < length + 2:
+                raise ConnectionResetError("the connection ended within the answer")
+            if length == 0:
+                return found
+            found, rest = found + rest[:length], rest[length + 2 :]
+    if len(body) < int(told.get(b"content-length", b"0")):
+        raise ConnectionResetError("the connection ended within the answer")
+    return body
 
 
 async def ask(hop: str, subject: str, address: str, port: int, due: float) -> None:

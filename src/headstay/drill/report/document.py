@@ -5,16 +5,17 @@ Times are seconds: those called `..._s` last, or are counted from the fault, tho
 Unix times.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from headstay.drill.checkers import CHECKERS, Judgement, Verdict, judge_reading, merged, promise_of
+from headstay.drill.checkers import Judgement, Verdict, judge_reading, judges, merged, promise_of
 from headstay.drill.checkers import outcome as outcome_of
 from headstay.drill.figures import Distribution, FaultFigures, RunFigures, by_fault, distribution, figures_of
 from headstay.drill.history import Run
 from headstay.drill.promises import Recovery
 from headstay.drill.reading import Reading
+from headstay.drill.request_figures import LoadFigures, Stretch, load_figures
 
 SCHEMA = "headstay.io/drill-report/v1"
 DEAD_GCS = {"gcs-term", "gcs-kill"}
@@ -47,6 +48,8 @@ class Judged(msgspec.Struct, frozen=True):
     outcome: Judgement
     verdicts: tuple[Verdict, ...]
     figures: RunFigures
+    rate: int = 0
+    """Requests a second through the Serve Service meanwhile; 0 where there was no Serve."""
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -80,6 +83,10 @@ class Summary(msgspec.Struct, frozen=True):
     """By way of recovery, over all faults. It depends on which faults were asked for how often."""
     downtime_dead_gcs: dict[Recovery, Distribution]
     """The same over `gcs-term` and `gcs-kill` alone."""
+    requests: int = 0
+    """To Serve, on all hops together."""
+    requests_lost: int = 0
+    """Of those, whether a promise was broken by it or not."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -89,6 +96,8 @@ class Report(msgspec.Struct, frozen=True):
     checkers: tuple[Checked, ...]
     faults: tuple[FaultFigures, ...]
     runs: tuple[Judged, ...]
+    requests: tuple[LoadFigures, ...] = ()
+    """Of requests to Serve, by fault, way of recovery and rate."""
 
 
 def judged(reading: Reading) -> Judged:
@@ -105,6 +114,7 @@ def judged(reading: Reading) -> Judged:
         outcome=outcome_of(verdicts),
         verdicts=verdicts,
         figures=figures_of(reading),
+        rate=run.rate,
     )
 
 
@@ -117,9 +127,10 @@ def document(readings: Sequence[Reading], about: About) -> Report:
         schema=SCHEMA,
         about=about,
         summary=_summary(readings, runs),
-        checkers=tuple(_checked(name, runs) for name in CHECKERS),
+        checkers=tuple(_checked(name, runs) for name in judges(serve=any(run.rate for run in runs))),
         faults=tuple(by_fault(by_run)),
         runs=tuple(runs),
+        requests=load_figures(readings),
     )
 
 
@@ -143,7 +154,13 @@ def _summary(readings: Sequence[Reading], runs: Sequence[Judged]) -> Summary:
         writes_lost=sum(_keys_lost(run) for run in done),
         downtime=_downtime(done),
         downtime_dead_gcs=_downtime([run for run in done if run.fault in DEAD_GCS]),
+        requests=sum(stretch.sent for stretch in _stretches(done)),
+        requests_lost=sum(stretch.lost for stretch in _stretches(done)),
     )
+
+
+def _stretches(runs: Sequence[Judged]) -> Iterator[Stretch]:
+    return (part for run in runs for hop in run.figures.requests for part in (hop.before, hop.during, hop.after))
 
 
 def _downtime(runs: Sequence[Judged]) -> dict[Recovery, Distribution]:

@@ -10,6 +10,7 @@ from headstay.drill.figures import MILESTONES, Calls, FaultFigures, StepFigures
 from headstay.drill.reading import PROBE, Reading
 from headstay.drill.report import words
 from headstay.drill.report.document import Judged, Report
+from headstay.drill.report.load import load_pictures
 from headstay.drill.report.plots import stack, strip
 from headstay.drill.report.timeline import Timeline, timeline
 
@@ -64,6 +65,7 @@ def page(report: Report, readings: Sequence[Reading]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["seconds"] = words.seconds
+    environment.filters["latency"] = words.latency
     environment.filters["clock"] = _clock
     environment.filters["milestone"] = words.milestone
     shown = [_shown(i, run, reading) for i, (run, reading) in enumerate(zip(report.runs, readings, strict=True), 1)]
@@ -83,6 +85,8 @@ def page(report: Report, readings: Sequence[Reading]) -> str:
         rows=[_row(found, operations, milestones) for found in report.faults if found.runs],
         broken=[item for item in shown if item.run.outcome == "invalid"],
         sections=list(_sections(shown, report.faults)),
+        loads=load_pictures(readings),
+        hops=words.HOPS,
         skipped=[run for run in report.runs if run.skipped],
         evidence_shown=_EVIDENCE_SHOWN,
     )

@@ -11,6 +11,7 @@ from headstay.drill.figures import SLOW_S, usual_seconds
 from headstay.drill.history import Call, Phase, PodSeen
 from headstay.drill.reading import Life, Reading
 from headstay.drill.report.words import milestone, milestone_class
+from headstay.drill.requests import SERVE, by_hop
 from headstay.drill.verdict import Evidence
 
 WIDTH, LEFT, RIGHT = 1000, 130, 985
@@ -207,7 +208,11 @@ def _joined(boxes: list[Box]) -> Iterator[Box]:
 
 def _call_rows(reading: Reading, window: Window) -> Iterator[Callable[[float], Row]]:
     for operation, calls in sorted(reading.by_operation.items()):
-        yield _call_row(reading, window, operation, calls)
+        if operation != SERVE:
+            yield _call_row(reading, window, operation, calls)
+    for hop, calls in by_hop(reading).items():
+        if calls:
+            yield _call_row(reading, window, hop, calls)
 
 
 def _call_row(reading: Reading, window: Window, operation: str, calls: list[Call]) -> Callable[[float], Row]:

@@ -14,6 +14,13 @@ MILESTONE_WORDS = {
 }
 
 
+HOPS = {
+    "service": "through the Service",
+    "worker-proxies": "at the workers' proxies",
+    "head-proxy": "at the head's proxy",
+}
+
+
 def milestone(name: str) -> str:
     return MILESTONE_WORDS.get(name, name)
 
@@ -29,6 +36,13 @@ def seconds(value: float | None) -> str:
     if value < 0.995:
         return f"{value:.2f} s"
     return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+
+
+def latency(value: float | None) -> str:
+    """Of a request: milliseconds below a second."""
+    if value is None:
+        return "-"
+    return f"{1000 * value:.0f} ms" if value < 0.995 else seconds(value)
 
 
 def many(count: int, one: str, more: str = "") -> str:
@@ -54,6 +68,8 @@ def sentence(summary: Summary) -> str:
         many(summary.counters_reset, "counter") + " reset",
         many(summary.writes_lost, "acknowledged write") + " lost",
     ]
+    if summary.requests:
+        harm.append(f"{summary.requests_lost:,} of {many(summary.requests, 'request')} to Serve lost")
     return f"{many(summary.faults, 'fault')}, {', '.join(harm)}{_back(summary)}."
 
 
