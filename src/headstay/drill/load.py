@@ -22,8 +22,10 @@ from headstay.model.resource import PODS, SERVICES
 PORT = 8000
 REQUEST_BOUND = 15.0
 """After so many seconds a request counts as lost."""
-SHARE = 5
-"""Of the rate through the Service, one in so many goes to the head's proxy, and as much to the workers' together."""
+SHARE = 10
+"""Of the rate through the Service, one in so many goes to the head's proxy as well, and to the workers' together."""
+LEAST = 2.0
+"""A second, to each of those: fewer would miss a short fault."""
 CALM = 10.0
 """Seconds of load before the fault, and after all is well again: what the load during the fault is compared with."""
 _AGAIN = 1.0
@@ -134,7 +136,8 @@ class Load:
         self._have_served |= {pod.seen.uid for pod in pods if pod.seen.role == "worker" and pod.seen.ready}
         workers = [_target(pod) for pod in pods if pod.seen.uid in self._have_served and not pod.leaving]
         each = {HOPS[0]: [self._service], HOPS[1]: workers, HOPS[2]: [self._head] if self._head else []}
-        rates = {HOPS[0]: float(self._rate), HOPS[1]: self._rate / SHARE, HOPS[2]: self._rate / SHARE}
+        beside = max(self._rate / SHARE, LEAST)
+        rates = {HOPS[0]: float(self._rate), HOPS[1]: beside, HOPS[2]: beside}
         return [{"hop": hop, "rate": rates[hop], "targets": each[hop]} for hop in HOPS]
 
     def _heard(self, requests: list[Any], offset: float) -> None:

@@ -2,14 +2,17 @@
 
 import statistics
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.drill.histories import DOWN, Scene, good_run
 
 from headstay.drill.figures import Distribution, by_fault, distribution, figures
-from headstay.drill.history import Call, Fault, Outcome, Phase, Record, Run
+from headstay.drill.history import Call, Fault, Look, Outcome, Phase, PodSeen, Record, Run
 from headstay.drill.promises import IN_PLACE, RESTART_HEAD, promise
+from headstay.drill.reading import Reading
+from headstay.drill.request_figures import load_figures
 
 
 def asked(began: float, ended: float | None, outcome: Outcome = "ok", operation: str = "new-actor") -> Call:
@@ -123,3 +126,36 @@ def test_in_place_never_promises_less_than_a_head_restart(fault: str) -> None:
         assert (ours.head_restarts(away) or 0) <= (rays.head_restarts(away) or float("inf"))
         assert ours.why.strip() == ours.why
     assert IN_PLACE.keys() == RESTART_HEAD.keys()
+
+
+def request(began: float, took: float = 0.01, outcome: Outcome = "ok", hop: str = "service", error: str = "") -> Call:
+    return Call(hop, "serve", "svc", began, began + took, outcome, "head-a worker-0", error)
+
+
+def test_requests_are_told_apart_by_before_during_and_after() -> None:
+    looked = [
+        Look(at, (PodSeen("head-a", "u", "head", 0, ready),))
+        for at, ready in ((1.0, True), (11.0, False), (14.0, True))
+    ]
+    requests = [
+        request(2),
+        request(3, 0.03),
+        request(10.5, 0.2),
+        request(11, 2.0),
+        request(12, 0.01, "failed", error="refused: nobody listens"),
+        request(13.9, 0.1),
+        request(14.5, 0.05),
+    ]
+    loaded = msgspec.structs.replace(run(*looked, *requests, asked(10.1, 12.25)), rate=50)
+    service, workers, head = figures(loaded).requests
+    assert (service.before.sent, service.before.lost) == (2, 0)
+    assert (service.before.p50_s, service.before.max_s) == (pytest.approx(0.02), pytest.approx(0.03))
+    assert (service.during.sent, service.during.lost, service.during.slow, service.during.max_s) == (4, 1, 1, 2.0)
+    assert (service.after.sent, service.after.p99_s) == (1, pytest.approx(0.05)), "the head was ready again at 14"
+    assert service.errors == {"refused": 1}
+    assert service.proxies == {"head-a": 6}
+    assert workers.during.p99_s is None
+    assert head.hop == "head-proxy"
+    assert figures(run(*looked, *requests)).requests == (), "without Serve there is nothing to tell"
+    (load,) = load_figures([Reading(loaded), Reading(loaded)])
+    assert (load.rate, load.runs, load.hops[0].during.sent, load.hops[0].proxies) == (50, 2, 8, {"head": 12})

@@ -15,6 +15,7 @@ from headstay.drill.checkers import CHECKERS, promise_of
 from headstay.drill.history import Call, Fault, Note, Run
 from headstay.drill.reading import Reading
 from headstay.drill.report import About, Report, write_report
+from headstay.drill.report.load import load_pictures
 from headstay.drill.report.plots import LEFT, RIGHT, LogScale
 from headstay.drill.report.timeline import timeline
 
@@ -80,7 +81,10 @@ def written(folder: Path, runs: list[Run], about: About = ABOUT) -> tuple[Page, 
 def broken_runs() -> list[Run]:
     found = []
     for number, breakage in enumerate(BREAKAGES.values()):
-        run = breakage.change(Scene("gcs-kill", "InPlace", 40 + number, workers=3, number=number + 1))
+        scene = Scene("gcs-kill", "InPlace", 40 + number, workers=3, number=number + 1, rate=10)
+        # A proxy that comes back is one that went.
+        away = Scene("gcs-kill", "RestartHead", 40 + number, workers=3, number=number + 1, rate=10)
+        run = breakage.change(scene) or breakage.change(away)
         assert run is not None
         found.append(run)
     return found
@@ -88,7 +92,7 @@ def broken_runs() -> list[Run]:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, Report]:
-    return written(tmp_path_factory.mktemp("good"), campaign(seed=3, runs=1))
+    return written(tmp_path_factory.mktemp("good"), campaign(seed=5, runs=1))
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +129,45 @@ def test_a_good_campaign_says_so_in_numbers(good: tuple[Page, Report]) -> None:
         r"median until a new actor was answered after the GCS died: \S+ s in place, \d+ s with a head", page.text
     )
     assert "A promise was broken" not in page.text
-    for checker in CHECKERS:
+    for checker in set(CHECKERS) - {"requests-kept"}:
         assert promise_of(checker) in page.text
+    assert "requests" not in page.ids, "without Serve nothing is said of requests"
     assert ABOUT.command in page.text
+
+
+def test_a_campaign_with_serve_tells_what_requests_noticed(tmp_path: Path) -> None:
+    runs = campaign(seed=5, runs=1, rate=20)
+    page, report = written(tmp_path, runs)
+    assert report.summary.outcome == "valid"
+    sent = [r for run in runs for r in run.records if isinstance(r, Call) and r.operation == "serve"]
+    missed = sum(call.outcome != "ok" for call in sent)
+    assert missed > 0, "heads that ended have lost some"
+    assert (report.summary.requests, report.summary.requests_lost) == (len(sent), missed)
+    assert f"{missed:,} of {len(sent):,} requests to Serve lost" in page.text
+    assert promise_of("requests-kept") in page.text
+    assert {found.rate for found in report.requests} == {20}
+    told = {(found.fault, found.recovery): {hop.hop: hop for hop in found.hops} for found in report.requests}
+    upgrade = told["upgrade", "InPlace"]
+    assert {hop.before.lost + hop.during.lost + hop.after.lost for hop in upgrade.values()} == {0}
+    assert told["gcs-kill", "RestartHead"]["head-proxy"].during.lost > 0
+    assert told["gcs-kill", "RestartHead"]["head-proxy"].errors.keys() == {"refused"}
+    assert told["gcs-kill", "InPlace"]["head-proxy"].during.lost == 0
+    assert told["gcs-kill", "InPlace"]["service"].proxies.keys() == {"worker"}
+    assert page.text.count("at the head's proxy") >= len(report.requests)
+
+
+def test_requests_are_drawn_within_their_frame(tmp_path: Path) -> None:
+    scene = Scene("head-pod", "RestartHead", rate=100)
+    (picture,) = load_pictures([Reading(good_run(scene)), Reading(good_run(scene))])
+    assert (picture.runs, len(picture.lanes)) == (2, 3)
+    for lane in picture.lanes:
+        paths = dict(lane.paths)
+        assert set(paths) <= {"ok", "load-max", "load-slow", "failed"}
+        numbers = [float(x) for path in paths.values() for x in re.findall(r"M([0-9.]+) ", path)]
+        assert all(190 <= x < 985 for x in numbers)
+        assert all(len(path) < 40 * 200 for path in paths.values())
+        assert ("failed" in paths) == (lane.told[0].split()[0] != "0")
+    assert picture.struck < picture.calm <= 985
 
 
 def test_a_broken_promise_leads_the_page(bad: tuple[Page, Report]) -> None:
@@ -145,8 +185,10 @@ def test_a_broken_promise_leads_the_page(bad: tuple[Page, Report]) -> None:
 
 def test_what_is_said_of_checkers_adds_up(bad: tuple[Page, Report]) -> None:
     _page, report = bad
+    with_serve = sum(run.rate > 0 for run in report.runs)
     for checked in report.checkers:
-        assert checked.valid + checked.invalid + checked.unknown == report.summary.runs
+        of = with_serve if checked.checker == "requests-kept" else report.summary.runs
+        assert checked.valid + checked.invalid + checked.unknown == of
     assert sum(found.runs for found in report.faults) == report.summary.runs
 
 

@@ -51,3 +51,10 @@ def test_the_time_left_is_what_each_fault_took_so_far() -> None:
 
 def _run(fault: str, seconds: float) -> Run:
     return Run(1, fault, "InPlace", 1, 1000.0, 1000.0 + seconds, ())
+
+
+@given(seed=st.integers(0, 2**32), runs=st.integers(1, 10))
+def test_each_fault_is_done_at_each_rate(seed: int, runs: int) -> None:
+    planned = schedule(FAULTS, ["InPlace", "RestartHead"], runs=runs, seed=seed, rates=[10, 50, 100])
+    assert set(Counter((one.fault, one.recovery, one.rate) for one in planned).values()) == {runs}
+    assert len({(one.fault, one.recovery, one.rate) for one in planned}) == 3 * 2 * 3

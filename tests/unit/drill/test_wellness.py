@@ -1,7 +1,8 @@
 """A cluster is well when nothing is broken, nothing failed for a while, and everything has been answered since."""
 
 from headstay.drill.history import Call, Outcome
-from headstay.drill.wellness import NEEDED, ONSET, Wellness
+from headstay.drill.requests import HOPS
+from headstay.drill.wellness import NEEDED, NEEDED_OF_SERVE, ONSET, Wellness
 
 
 def call(operation: str, began: float, outcome: Outcome = "ok", subject: str = "", took: float = 0.1) -> Call:
@@ -75,3 +76,15 @@ def test_operations_that_take_long_by_nature_are_no_sign_of_illness() -> None:
     all_answered(wellness, 101)
     wellness.call(call("job", 103, "unknown", took=0.5))
     assert wellness.missing(104, "") == ""
+
+
+def test_with_serve_each_hop_must_have_answered_since_the_last_request_that_was_lost() -> None:
+    wellness = Wellness(settle=1, needed=NEEDED_OF_SERVE)
+    wellness.trouble(100)
+    all_answered(wellness, 105)
+    for hop in HOPS:
+        assert wellness.missing(110, "") == f"no serve {hop} yet"
+        wellness.call(Call(hop, "serve", "any", 105, 105.1, "ok"))
+    assert wellness.missing(110, "") == ""
+    wellness.call(Call("head-proxy", "serve", "head", 110, 110.1, "failed", error="refused: x"))
+    assert wellness.missing(112, "") != ""

@@ -86,6 +86,8 @@ async def ask(hop: str, subject: str, address: str, port: int, due: float) -> No
         error = "reset: %s" % failure
     except OSError as failure:
         error = "unreachable: %s" % failure
+    except Exception as failure:  # noqa: BLE001  an answer that is no HTTP is none, too
+        error = "broken: %s" % failure
     ended.append([hop, subject, due, time.time(), outcome, value, error])
 
 
