@@ -13,6 +13,7 @@ from typing import Any
 
 from headstay.drill.history import Fault, Note
 from headstay.drill.recorder import read_runs
+from headstay.drill.requests import HOPS
 
 HEADSTAY = str(Path(sys.prefix) / "bin" / "headstay")
 
@@ -57,6 +58,28 @@ def test_a_cluster_recovered_in_place_is_found_to_keep_its_promises(
         for verdict in run["verdicts"]:
             may_be = {"valid", "invalid"} if verdict["checker"] in timing else {"valid"}
             assert verdict["outcome"] in may_be, (run["fault"], verdict, notes)
+    assert leftovers(environment) == ""
+
+
+def test_requests_to_serve_are_kept_while_the_gcs_dies(environment: dict[str, str], tmp_path: Path) -> None:
+    with drill(environment, "--serve=10", "--faults=gcs-kill", "--seed=1", f"--out={tmp_path / 'out'}") as process:
+        out, err = process.communicate(timeout=500)
+    assert process.returncode in {0, 1}, err
+    assert json.loads(out)["problem"] == "", err
+    (run,) = report(tmp_path / "out")["runs"]
+    assert run["ended_early"] == "", "all was well before, and a load was sent"
+    (recorded,) = read_runs(tmp_path / "out")
+    hops = {hop["hop"]: hop for hop in run["figures"]["requests"]}
+    assert hops.keys() == set(HOPS)
+    for hop in hops.values():
+        assert all(hop[stretch]["sent"] > 0 for stretch in ("before", "during", "after")), hop
+    # Who answered is known of each: the Service has the head's proxy behind it too, a worker's own address has not.
+    assert {name.split("-")[2] for name in hops["service"]["proxies"]} >= {"head", "small"}
+    assert {name.split("-")[2] for name in hops["worker-proxies"]["proxies"]} == {"small"}
+    assert {name.split("-")[2] for name in hops["head-proxy"]["proxies"]} == {"head"}
+    stalled = any(isinstance(record, Note) and "stalled" in record.text for record in recorded.records)
+    (verdict,) = (verdict for verdict in run["verdicts"] if verdict["checker"] == "requests-kept")
+    assert verdict["outcome"] == "valid" or stalled, verdict
     assert leftovers(environment) == ""
 
 
