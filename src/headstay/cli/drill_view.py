@@ -16,9 +16,12 @@ from headstay.drill.history import Fault, Run
 from headstay.drill.place import Place
 from headstay.drill.reading import Reading
 from headstay.drill.report import ReportFiles
+from headstay.drill.request_figures import HopFigures
 from headstay.drill.schedule import Planned, seconds_left
 
 _GUESS = {"InPlace": 15.0, "RestartHead": 60.0}
+_GUESS_SERVE = 30.0
+"""More, for the load before and after."""
 _COLOURS = {"valid": "green", "invalid": "bold red", "unknown": "yellow"}
 
 
@@ -49,10 +52,10 @@ class Quiet:
         errors.print(text, markup=False, soft_wrap=True)
 
     def began(self, planned: Planned) -> None:
-        self.says(f"run {planned.number}: {planned.fault}")
+        self.says(f"run {planned.number}: {planned.fault}{_at(planned.rate)}")
 
     def ended(self, run: Run) -> None:
-        self.says(f"run {run.number}: {run.fault}: {_words(run)[1]}")
+        self.says(f"run {run.number}: {run.fault}{_at(run.rate)}: {_words(run)[1]}")
 
 
 class LiveView:
@@ -85,21 +88,33 @@ class LiveView:
         console.print(text, markup=False, soft_wrap=True, style="dim")
 
     def began(self, planned: Planned) -> None:
-        self._progress.update(self._task, description=f"{planned.recovery} {planned.fault}", left=self._left())
+        self._progress.update(
+            self._task, description=f"{planned.recovery} {planned.fault}{_at(planned.rate)}", left=self._left()
+        )
 
     def ended(self, run: Run) -> None:
         self._done.append(run)
         outcome, words = _words(run)
         colour = _COLOURS.get(outcome, "dim")
-        console.print(f"[{colour}]{outcome:8}[/] {run.number:3} {run.recovery:12} {run.fault:24} ", end="")
+        console.print(
+            f"[{colour}]{outcome:8}[/] {run.number:3} {run.recovery:12} {run.fault + _at(run.rate):24} ", end=""
+        )
         console.print(words, markup=False, soft_wrap=True)
         self._progress.update(self._task, completed=len(self._done), left=self._left())
 
     def _left(self) -> str:
         left = self._planned[len(self._done) :]
-        guess = _GUESS[left[0].recovery] if left else 0
+        guess = _guess(left[0]) if left else 0
         minutes, seconds = divmod(round(seconds_left(self._done, left, guess)), 60)
         return f"about {minutes} min {seconds:02} s left" if minutes else f"about {seconds} s left"
+
+
+def _guess(planned: Planned) -> float:
+    return _GUESS[planned.recovery] + (_GUESS_SERVE if planned.rate else 0)
+
+
+def _at(rate: int) -> str:
+    return f" at {rate}/s" if rate else ""
 
 
 def _words(run: Run) -> tuple[str, str]:
@@ -109,12 +124,18 @@ def _words(run: Run) -> tuple[str, str]:
         return "skipped", skipped[0]
     verdicts = judge(run)
     outcome = merged(verdict.outcome for verdict in verdicts)
-    downtime = figures_of(Reading(run)).downtime_s
-    found = [f"back after {downtime:.2f} s" if downtime is not None else "not back"]
+    figures = figures_of(Reading(run))
+    found = [f"back after {figures.downtime_s:.2f} s" if figures.downtime_s is not None else "not back"]
+    found += [_lost(hop) for hop in figures.requests]
     found += [f"{v.checker}: {v.why}" for v in verdicts if v.outcome == "invalid"]
     if outcome == "unknown":
         found += [f"{v.checker}: {v.why}" for v in verdicts if v.outcome == "unknown"]
     return outcome, "; ".join(found)
+
+
+def _lost(hop: HopFigures) -> str:
+    stretches = (hop.before, hop.during, hop.after)
+    return f"{hop.hop} lost {sum(s.lost for s in stretches)} of {sum(s.sent for s in stretches)}"
 
 
 def list_faults(output: Output) -> None:
@@ -150,7 +171,7 @@ def show_plan(place: Place, context: str, planned: Sequence[Planned], seed: int,
             | {"runs": runs}
         )
         return
-    guess = sum(_GUESS[one.recovery] for one in planned) / 60
+    guess = sum(map(_guess, planned)) / 60
     console.print(f"In context {context!r}: {place.describe()}", markup=False, soft_wrap=True)
     console.print(f"{len(planned)} runs with seed {seed}, about {guess:.0f} min on an idle machine. Touched would be:")
     for name, touches in _touched(planned, own=place.own).items():
@@ -193,5 +214,10 @@ def _sentence(summary: dict[str, Any]) -> str:
         f"{summary['faults']} faults, {summary['invalid']} runs invalid, {summary['unknown']} unknown, "
         f"{summary['skipped']} skipped; {summary['workers_restarted']} workers restarted needlessly, "
         f"{summary['actors_lost']} actors lost, {summary['counters_reset']} counters reset, "
-        f"{summary['writes_lost']} writes lost."
+        f"{summary['writes_lost']} writes lost"
+        + (
+            f", {summary['requests_lost']} of {summary['requests']} requests to Serve lost."
+            if summary["requests"]
+            else "."
+        )
     )
