@@ -30,17 +30,21 @@ def took(call: Call) -> float:
 
 
 def leavings(reading: Reading) -> list[float]:
-    """When Pods that serve left, as far as anybody saw: at a fault, or no longer ready, restarted or gone in a look."""
+    """When who was to leave left, as far as anybody saw: at a fault, or no longer ready, restarted or gone in a look.
+
+    To leave are the head and the Pods that a fault names as its target; nobody else's leaving excuses a loss.
+    """
     return sorted([*(fault.injected for fault in reading.faults), *_seen_leaving(reading)])
 
 
 def _seen_leaving(reading: Reading) -> Iterator[float]:
+    aimed_at = {fault.target for fault in reading.faults}
     for before, after in pairwise(reading.looks):
         now = {pod.uid: pod for pod in after.pods}
         for pod in before.pods:
             later = now.get(pod.uid)
             left = later is None or not later.ready or later.restarts > pod.restarts
-            if pod.role in {"head", "worker"} and pod.ready and left:
+            if pod.ready and left and (pod.role == "head" or pod.name in aimed_at):
                 yield after.at
 
 

@@ -10,7 +10,18 @@ from tests.unit.drill.histories import DOWN, Scene, good_run
 
 from headstay.drill.figures import Distribution, by_fault, distribution, figures
 from headstay.drill.history import Call, Fault, Look, Outcome, Phase, PodSeen, Record, Run
-from headstay.drill.promises import IN_PLACE, RESTART_HEAD, promise
+from headstay.drill.promises import (
+    ALL_END,
+    CUT_OFF,
+    HANDED_OVER,
+    HEAD_ENDS,
+    IN_PLACE,
+    KEPT,
+    RESTART_HEAD,
+    WORKER_ENDS,
+    Hops,
+    promise,
+)
 from headstay.drill.reading import Reading
 from headstay.drill.request_figures import load_figures
 
@@ -161,3 +172,31 @@ def test_requests_are_told_apart_by_before_during_and_after() -> None:
     assert figures(run(*looked, *requests)).requests == (), "without Serve there is nothing to tell"
     (load,) = load_figures([Reading(loaded), Reading(loaded)])
     assert (load.rate, load.runs, load.hops[0].during.sent, load.hops[0].proxies) == (50, 2, 8, {"head": 12})
+
+
+@pytest.mark.parametrize(
+    ("fault", "away", "in_place", "restart_head"),
+    [
+        ("gcs-kill", 0, KEPT, HEAD_ENDS),
+        ("gcs-term", 0, KEPT, HEAD_ENDS),
+        ("head-pod", 0, HEAD_ENDS, HEAD_ENDS),
+        ("redis-restart", 1, KEPT, HEAD_ENDS),
+        ("redis-away:120", 120, HEAD_ENDS, HEAD_ENDS),
+        ("redis-flush", 1, ALL_END, ALL_END),
+        ("worker-pod", 0, WORKER_ENDS, WORKER_ENDS),
+        ("network-cut-workers", 10, CUT_OFF, CUT_OFF),
+        ("network-cut-workers", 60, ALL_END, ALL_END),
+        ("operator-kill", 0, KEPT, KEPT),
+        ("upgrade", 120, HANDED_OVER, HANDED_OVER),
+    ],
+)
+def test_what_requests_may_be_lost_follows_from_who_ends(
+    fault: str, away: float, in_place: Hops, restart_head: Hops
+) -> None:
+    ours, rays = promise(fault, "InPlace"), promise(fault, "RestartHead")
+    assert ours is not None
+    assert rays is not None
+    assert ours.hops(away) is in_place
+    assert rays.hops(away) is restart_head
+    if in_place not in (ALL_END, WORKER_ENDS):
+        assert ours.hops(away).workers == rays.hops(away).workers == "none"

@@ -3,6 +3,7 @@ from typing import Any
 from headstay.drill.history import PodSeen
 from headstay.drill.onlooker import PodNow, Shape, describe, not_whole, role_of
 from headstay.drill.safety import MADE_BY
+from headstay.drill.service import active_cluster, not_served
 
 SHAPE = Shape("drill", workers=2, redis=True)
 
@@ -61,3 +62,19 @@ def test_a_target_is_whole_with_all_its_pods_ready_and_none_leaving() -> None:
 
 def test_the_operator_is_not_part_of_the_target() -> None:
     assert not_whole([*WHOLE, now("o", "operator", ready=False)], SHAPE) == ""
+
+
+def service(active: str = "", pending: str = "", ready: str = "") -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": ready, "message": "no endpoints"}] if ready else []
+    clusters = {"activeServiceStatus": active, "pendingServiceStatus": pending}
+    return {
+        "status": {"conditions": conditions} | {k: {"rayClusterName": name} for k, name in clusters.items() if name}
+    }
+
+
+def test_a_rayservice_is_whole_when_one_cluster_serves_and_no_other_is_on_its_way() -> None:
+    assert not_served(None) == not_served(service()) == "the RayService has no active RayCluster yet"
+    assert not_served(service("a", ready="False")) == "the RayService is not ready: no endpoints"
+    assert not_served(service("a", "b", "True")) == "RayCluster b is pending"
+    assert not_served(service("a", ready="True")) == ""
+    assert active_cluster(service("a", "b")) == "a", "until the other one has taken over"
