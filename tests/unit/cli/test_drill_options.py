@@ -25,6 +25,10 @@ def refusal(*arguments: str) -> UserError:
         (["--target", "mine", "--recovery", "InPlace"], "a --target recovers as it was made to"),
         (["--target", "mine", "--ray-version", "2.9.0"], "not for a --target"),
         (["-n", "prod"], "--namespace says where the --target is"),
+        (["--serve", "50,fast"], "--serve is requests a second, whole numbers from 1 to 1000"),
+        (["--serve", "0"], "not '0'"),
+        (["-f", "gcs-kill,upgrade"], "--faults: upgrade needs a RayService"),
+        (["--target", "mine", "--serve", "50"], "--serve is for a RayService the drill makes"),
     ],
 )
 def test_what_is_asked_wrongly_is_named_and_has_exit_code_2(arguments: list[str], says: str) -> None:
@@ -46,4 +50,5 @@ def test_the_list_names_every_fault_and_what_it_touches() -> None:
     listed = {fault["name"]: fault for fault in json.loads(found.stdout)}
     assert listed["redis-away"]["default_s"] == 5
     assert not listed["operator-kill"]["in_all"]
+    assert not listed["upgrade"]["in_all"], "but with --serve"
     assert all(fault["touches"] for fault in listed.values())

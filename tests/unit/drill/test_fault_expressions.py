@@ -1,7 +1,7 @@
 import pytest
 
 from headstay.drill.expression import Combination, ExpressionError, Rule, Step, parse
-from headstay.drill.faults import KINDS, RULES
+from headstay.drill.faults import KINDS, RULES, rules
 
 SOME = {"gcs-kill": Rule(None, True), "redis-away": Rule(600, True), "operator-kill": Rule(None, False)}
 
@@ -65,3 +65,8 @@ def test_every_fault_says_what_it_does_and_touches() -> None:
         assert kind.touches
         assert (kind.default is None) == (kind.most is None)
         assert kind.default is None or kind.most is None or 0 < kind.default <= kind.most
+
+
+def test_all_has_what_needs_serve_where_there_is_serve() -> None:
+    without = {str(one) for one in parse("all", rules(serve=False))}
+    assert {str(one) for one in parse("all", rules(serve=True))} == without | {"upgrade"}
