@@ -62,7 +62,6 @@ class OneRun:
             await asyncio.sleep(self.planned.lead + self._calm)
             injected = await self._break(wellness)
             self.well = await self._until_well(wellness)
-            await asyncio.sleep(self._calm)
             await self._end_load()
         finally:
             watching.cancel()
@@ -87,9 +86,14 @@ class OneRun:
             raise NotDoneError(f"no requests could be sent: {error}") from error
 
     async def _end_load(self) -> None:
-        """Nothing is under way any more, unless its end was not told."""
+        """After a while in which nothing else is asked; then nothing is under way, unless its end was not told."""
         if self.load is None:
             return
+        try:
+            await self.workload.probe(on=False)
+        except ExecError as error:
+            self._write(Note(time.time(), f"new actors may go on being asked for: {error}"))
+        await asyncio.sleep(CALM)
         try:
             await self.load.rest()
         except ExecError as error:
