@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from headstay.drill.history import Fault, Note
 from headstay.drill.recorder import read_runs
 from headstay.drill.requests import HOPS
@@ -61,6 +63,7 @@ def test_a_cluster_recovered_in_place_is_found_to_keep_its_promises(
     assert leftovers(environment) == ""
 
 
+@pytest.mark.timeout(600)
 def test_requests_to_serve_are_kept_while_the_gcs_dies(environment: dict[str, str], tmp_path: Path) -> None:
     with drill(environment, "--serve=10", "--faults=gcs-kill", "--seed=1", f"--out={tmp_path / 'out'}") as process:
         out, err = process.communicate(timeout=500)

@@ -7,7 +7,7 @@ whatever it is like; of the last head where there is none.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from headstay.drill.driver import Driver, Hears
@@ -16,8 +16,10 @@ from headstay.drill.kube import ExecError, Kube
 from headstay.drill.manifest import LOAD
 from headstay.drill.onlooker import Onlooker, PodNow, describe
 from headstay.drill.requests import HOPS, SERVE
+from headstay.model.errors import StatusError
 from headstay.model.objects import dig
 from headstay.model.resource import PODS, SERVICES
+from headstay.runtime.client import TransportError
 
 PORT = 8000
 REQUEST_BOUND = 15.0
@@ -31,6 +33,26 @@ CALM = 10.0
 _AGAIN = 1.0
 _AIM = 0.1
 Target = tuple[str, str, int]
+"""The name of a Service or Pod, its address, its port."""
+
+
+class Aim:
+    """Whom each hop's requests are sent to, by the Pods as they come and go. Pure, but that it remembers."""
+
+    def __init__(self, service: Target) -> None:
+        self._service = service
+        self._head: Target | None = None
+        self._have_served: set[str] = set()
+
+    def streams(self, rate: int, pods: Sequence[PodNow]) -> list[dict[str, Any]]:
+        """As the load's program is told."""
+        staying = [pod for pod in pods if pod.address and not pod.leaving]
+        self._have_served |= {pod.seen.uid for pod in staying if pod.seen.role == "worker" and pod.seen.ready}
+        self._head = next((_target(pod) for pod in staying if pod.seen.role == "head"), self._head)
+        workers = [_target(pod) for pod in staying if pod.seen.uid in self._have_served]
+        beside = max(rate / SHARE, LEAST)
+        each = ((float(rate), [self._service]), (beside, workers), (beside, [self._head] if self._head else []))
+        return [{"hop": hop, "rate": r, "targets": targets} for hop, (r, targets) in zip(HOPS, each, strict=True)]
 
 
 class Load:
@@ -42,12 +64,10 @@ class Load:
         self._write: Callable[[Record], None] | None = None
         self._driver: Driver | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._service: Target | None = None
+        self._aim_at: Aim | None = None
         self._rate = 0
         self._streams: list[dict[str, Any]] = []
         self._names: dict[str, str] = {}
-        self._head: Target | None = None
-        self._have_served: set[str] = set()
 
     async def start(self) -> None:
         """Raises ExecError if the Service cannot be found."""
@@ -55,7 +75,7 @@ class Load:
         address = str(dig(await self._kube.find(SERVICES, name) or {}, "spec", "clusterIP") or "")
         if not address:
             raise ExecError(f"there is no Service {name} with an address of its own")
-        self._service = (name, address, PORT)
+        self._aim_at = Aim((name, address, PORT))
         self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._aim())]
 
     async def stop(self) -> None:
@@ -68,6 +88,9 @@ class Load:
         """Raises ExecError after `timeout`."""
         end_at = time.monotonic() + timeout
         while self._driver is None or not self._driver.ready.is_set():
+            for task in self._tasks:
+                if task.done():
+                    task.result()  # it never ends but by a bug, and then it says so
             if time.monotonic() > end_at:
                 raise ExecError(f"the load's program did not start in Pod {LOAD} within {timeout:.0f} s")
             await asyncio.sleep(0.1)
@@ -106,7 +129,10 @@ class Load:
             await asyncio.sleep(_AGAIN)
 
     async def _pod(self) -> PodNow | None:
-        found = await self._kube.find(PODS, LOAD)
+        try:
+            found = await self._kube.find(PODS, LOAD)
+        except (StatusError, TransportError):
+            return None  # asked again
         pod = describe(found, "worker") if found is not None else None
         return pod if pod is not None and pod.seen.ready else None
 
@@ -122,23 +148,13 @@ class Load:
             await asyncio.sleep(_AIM)
 
     async def _tell(self) -> None:
-        streams = self._wanted() if self._rate else []
+        pods = self._onlooker.pods()
+        self._names |= {pod.address: pod.seen.name for pod in pods if pod.address}
+        streams = self._aim_at.streams(self._rate, pods) if self._rate and self._aim_at else []
         if self._driver is None or not self._driver.ready.is_set() or streams == self._streams:
             return
         await self._driver.ask("load", timeout=10, streams=streams)
         self._streams = streams
-
-    def _wanted(self) -> list[dict[str, Any]]:
-        pods = self._onlooker.pods()
-        self._names |= {pod.address: pod.seen.name for pod in pods if pod.address}
-        head = next((pod for pod in pods if pod.seen.role == "head" and pod.address and not pod.leaving), None)
-        self._head = _target(head) if head is not None else self._head
-        self._have_served |= {pod.seen.uid for pod in pods if pod.seen.role == "worker" and pod.seen.ready}
-        workers = [_target(pod) for pod in pods if pod.seen.uid in self._have_served and not pod.leaving]
-        each = {HOPS[0]: [self._service], HOPS[1]: workers, HOPS[2]: [self._head] if self._head else []}
-        beside = max(self._rate / SHARE, LEAST)
-        rates = {HOPS[0]: float(self._rate), HOPS[1]: beside, HOPS[2]: beside}
-        return [{"hop": hop, "rate": rates[hop], "targets": each[hop]} for hop in HOPS]
 
     def _heard(self, requests: list[Any], offset: float) -> None:
         for hop, subject, due, ended, outcome, value, error in requests:
