@@ -22,8 +22,12 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
 _AGAIN = 1.0
 PROBE_PERIOD = 0.1
 """Between two questions for a new actor."""
+_PROBE_BOUND = 2.0
 _PACE_BESIDE_SERVE = 2
-_PROBE_PERIOD_BESIDE_SERVE = 0.5
+# Each new actor is a new process, a second of a processor: asked for more often, or given up and asked for again, they
+# would be the load that is measured.
+_PROBE_PERIOD_BESIDE_SERVE = 3.0
+_PROBE_BOUND_BESIDE_SERVE = 10.0
 
 
 @dataclass(frozen=True)
@@ -166,11 +170,16 @@ class Workload:
             await asyncio.sleep(_AGAIN)
 
     def _setup(self, role: Role) -> dict[str, object]:
-        """Beside Serve it is a light load: a job is a new process, and a new actor another, on the machine measured."""
-        served = self._onlooker.shape.serve
-        operations = [name for name in OPERATIONS[role] if not (served and name == "job")]
-        probe = _PROBE_PERIOD_BESIDE_SERVE if served else PROBE_PERIOD
-        return {"operations": operations, "pace": _PACE_BESIDE_SERVE if served else 1, "probe_period": probe}
+        """Beside Serve it is a light load."""
+        if not self._onlooker.shape.serve:
+            timing = {"pace": 1, "probe_period": PROBE_PERIOD, "probe_bound": _PROBE_BOUND}
+            return {"operations": OPERATIONS[role], **timing}
+        return {
+            "operations": [name for name in OPERATIONS[role] if name != "job"],
+            "pace": _PACE_BESIDE_SERVE,
+            "probe_period": _PROBE_PERIOD_BESIDE_SERVE,
+            "probe_bound": _PROBE_BOUND_BESIDE_SERVE,
+        }
 
     async def _greet(self, driver: Driver) -> None:
         """A driver that was started anew goes on with the counters of the one before."""

@@ -18,6 +18,7 @@ from .board import Board
 from .excuse import excused_seconds
 from .gate import Gate
 from .log import tell
+from .priority import put_dashboard_behind
 from .probe import endpoint_of
 from .serve import serve
 from .verdict import Ends, Limits, Seen, Verdict, judge, pause
@@ -88,6 +89,7 @@ class Supervisor:
                 self._board.gcs("Ending", why)
                 return self._give_up(process)
             process.wait()
+            put_dashboard_behind(os.getppid())
             time.sleep(pause(ends.failures))
 
     def _start(self) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,6 @@
 """The workload: a Ray driver that does a little of everything, over and over, and tells of each call.
 
-    python3 -u -c START '{"name": "worker", "operations": [...], "pace": 1, "probe_period": 0.1}'
+    python3 -u -c START '{"name": "worker", "operations": [...], "pace": 1, "probe_period": 0.1, "probe_bound": 2}'
 
 One JSON document a line. In: {"do": "ping" | "probe" | "counters" | "read" | "nodes" | "keeper" | "clean", "id": ...}.
 Out: {"ready": ...}, {"began": ...} and {"ended": ...} for each call, {"lost": COUNTER}, and {"reply": id, ...}. All
@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 SPACE = "headstay-drill"
 KV = SPACE.encode()
-SHORT = 2  # seconds until an answer counts as lost: what the downtime is measured with
+SHORT = 2  # seconds until an answer counts as lost
 LONG = 10
 PERIODS = {"increment": 0.25, "kv-put": 0.2, "task": 0.5, "named-actor": 0.5, "placement-group": 1.0, "job": 10.0}
 JOB_BOUND = 120
@@ -141,7 +141,7 @@ def count(name: str) -> None:
 def new_actor() -> Any:
     actor = AnswerActor.options(lifetime="detached", namespace=SPACE).remote()
     try:
-        return ray.get(actor.now.remote(), timeout=SHORT)
+        return ray.get(actor.now.remote(), timeout=setup["probe_bound"])
     finally:
         ray.kill(actor)
 
