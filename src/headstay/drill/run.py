@@ -16,7 +16,7 @@ from headstay.drill.load import CALM, Load
 from headstay.drill.milestones import from_history, from_keeper
 from headstay.drill.recorder import Recorder
 from headstay.drill.schedule import Planned
-from headstay.drill.wellness import NEEDED, NEEDED_OF_SERVE, Wellness
+from headstay.drill.wellness import NEEDED, NEEDED_OF_SERVE, Carried, Wellness
 from headstay.drill.workload import Workload
 from headstay.model.errors import StatusError
 from headstay.model.keeper_state import KeeperState
@@ -148,15 +148,25 @@ class OneRun:
 
     async def _well_before(self) -> None:
         """All that is needed is answered, and the last new actor has been, so that the next is asked for afterwards."""
-        before = Wellness(0, self.workload.counters, self._needed())
+        before, carried = Wellness(0, self.workload.counters, self._needed()), Carried()
         before.trouble(time.time() - 1)
-        self.recorder.listen(lambda record: before.call(record) if isinstance(record, Call) else None)
+
+        def heard(record: Record) -> None:
+            if isinstance(record, Call):
+                before.call(record)
+                carried.call(record)
+
+        def missing() -> str:
+            now = time.time()
+            return before.missing(now, self.scene.onlooker.missing()) or (carried.missing(now) if self.load else "")
+
+        self.recorder.listen(heard)
         try:
             await self.workload.probe(on=True)
             end_at = time.time() + (_BEFORE_SERVE if self.load else _BEFORE)
-            while missing := before.missing(time.time(), self.scene.onlooker.missing()):
+            while why := missing():
                 if time.time() > end_at:
-                    raise NotDoneError(f"the target was not well in time before the fault: {missing}")
+                    raise NotDoneError(f"the target was not well in time before the fault: {why}")
                 await asyncio.sleep(_ASLEEP)
             await self.workload.probe(on=False)
         except ExecError as error:

@@ -6,14 +6,17 @@ cluster that only looks well because the dying GCS still answered for a moment i
 half second after a fault counts for nothing.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from headstay.drill.history import Call
-from headstay.drill.requests import HOPS, SERVE
+from headstay.drill.requests import HOPS, SERVE, SLOW_S, lost, took
 
 ONSET = 0.5
 NEEDED = ("new-actor", "kv-put", "task", "placement-group")
-NEEDED_OF_SERVE = (*NEEDED, *(f"{SERVE} {hop}" for hop in HOPS))
+NEEDED_OF_SERVE = ("new-actor", "kv-put", *(f"{SERVE} {hop}" for hop in HOPS))
+CARRIED_FOR = 5.0
+_ENOUGH = 10
 
 
 class Wellness:
@@ -54,3 +57,27 @@ class Wellness:
                 return f"no {key.replace('increment', 'answer of counter')} yet"
         quiet = now - self._trouble
         return "" if quiet >= self._settle else f"well for {quiet:.1f} of {self._settle:g} s"
+
+
+class Carried:
+    """Does the target carry the load? No request may have been lost or slow for CARRIED_FOR seconds.
+
+    Else whatever is lost later may be the machine's doing and not the fault's.
+    """
+
+    def __init__(self) -> None:
+        self._requests: deque[Call] = deque()
+
+    def call(self, call: Call) -> None:
+        if call.operation == SERVE:
+            self._requests.append(call)
+
+    def missing(self, now: float) -> str:
+        while self._requests and (self._requests[0].ended or now) < now - CARRIED_FOR:
+            self._requests.popleft()
+        if len(self._requests) < _ENOUGH:
+            return "too few requests have been answered yet"
+        if gone := sum(lost(call) for call in self._requests):
+            return f"of {len(self._requests)} requests {gone} were lost"
+        slowest = max(map(took, self._requests))
+        return f"requests take as much as {slowest:.1f} s" if slowest > SLOW_S else ""

@@ -2,7 +2,7 @@
 
 from headstay.drill.history import Call, Outcome
 from headstay.drill.requests import HOPS
-from headstay.drill.wellness import NEEDED, NEEDED_OF_SERVE, ONSET, Wellness
+from headstay.drill.wellness import CARRIED_FOR, NEEDED, NEEDED_OF_SERVE, ONSET, Carried, Wellness
 
 
 def call(operation: str, began: float, outcome: Outcome = "ok", subject: str = "", took: float = 0.1) -> Call:
@@ -88,3 +88,20 @@ def test_with_serve_each_hop_must_have_answered_since_the_last_request_that_was_
     assert wellness.missing(110, "") == ""
     wellness.call(Call("head-proxy", "serve", "head", 110, 110.1, "failed", error="refused: x"))
     assert wellness.missing(112, "") != ""
+
+
+def requests(carried: Carried, began: float, took: float = 0.1, outcome: Outcome = "ok") -> None:
+    for number in range(20):
+        carried.call(call("serve", began + number / 20, outcome, took=took))
+
+
+def test_a_load_is_carried_when_nothing_was_lost_or_slow_for_a_while() -> None:
+    carried = Carried()
+    assert carried.missing(100) == "too few requests have been answered yet"
+    requests(carried, 100, took=3)
+    requests(carried, 104)
+    assert carried.missing(105) == "requests take as much as 3.0 s"
+    requests(carried, 103 + CARRIED_FOR, outcome="unknown")
+    assert carried.missing(106 + CARRIED_FOR) == "of 20 requests 20 were lost"
+    requests(carried, 106 + 2 * CARRIED_FOR)
+    assert carried.missing(107 + 2 * CARRIED_FOR) == ""
