@@ -52,6 +52,15 @@ def test_pods_weigh_more_than_one_process_of_the_machine_on_v1_alone(tmp_path: P
     assert not (unified / "headstay").exists()
 
 
+def test_the_daemon_weighs_as_much_as_all_pods_on_v1_alone(tmp_path: Path) -> None:
+    session = tmp_path / "autogroup"
+    cgroups.keep_up(v2(tmp_path), session)
+    assert not session.exists()
+    cgroups.keep_up(tmp_path / "cpu", session)
+    assert session.read_text() == "-10"
+    cgroups.keep_up(tmp_path / "cpu", tmp_path / "a kernel without" / "autogroup")
+
+
 def test_crun_is_only_for_machines_with_v2_alone(tmp_path: Path) -> None:
     assert runtime_name(tmp_path) == "runc"
 

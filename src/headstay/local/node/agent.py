@@ -89,6 +89,7 @@ class NodeAgent:
         """Until cancelled. `ready` is set once the Node is registered and all that was there is taken over."""
         self._engine.prepare()
         cgroups.weigh(self._config.cgroup_parent, self._context.capacity["cpu"])
+        cgroups.keep_up()
         for stale in self._config.run_dir.glob("exec-*"):  # of a daemon that was killed
             stale.unlink(missing_ok=True)
         try:

@@ -7,6 +7,7 @@ the container's, which counts for those below it, outlives the container.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,8 @@ OomVerdict = Literal["yes", "no", "maybe"]
 ROOT = Path("/sys/fs/cgroup")
 # As much as four busy processes for each core.
 _SHARES_A_CORE = 4096
+_SESSION = Path("/proc/self/autogroup")
+_AS_HEAVY_AS_PODS = "-10"  # nine times the usual weight
 
 
 def is_unified(root: Path = ROOT) -> bool:
@@ -111,6 +114,17 @@ def weigh(parent: str, cores: float, root: Path = ROOT) -> None:
     group = root / "cpu" / parent.lstrip("/")
     group.mkdir(parents=True, exist_ok=True)
     (group / "cpu.shares").write_text(str(int(_SHARES_A_CORE * max(cores, 1))))
+
+
+def keep_up(root: Path = ROOT, session: Path = _SESSION) -> None:
+    """Lets this process, and what it starts outside of Pods, have its turn however busy they are.
+
+    On v1 the kernel groups the root group's processes by their session, and one session weighs as much as one shell
+    beside all Pods (`weigh`). API, DNS and probes then took seconds to answer, which made busy Pods fail.
+    """
+    if not is_unified(root):
+        with suppress(OSError):  # a kernel without such groups, or a host that does not let us
+            session.write_text(_AS_HEAVY_AS_PODS)
 
 
 def remove(parent: str, root: Path = ROOT) -> list[str]:
