@@ -24,7 +24,7 @@ from headstay.runtime.client import TransportError
 PORT = 8000
 REQUEST_BOUND = 15.0
 """After so many seconds a request counts as lost."""
-SHARE = 10
+SHARE = 25
 """Of the rate through the Service, one in so many goes to the head's proxy as well, and to the workers' together."""
 LEAST = 2.0
 """A second, to each of those: fewer would miss a short fault."""

@@ -182,9 +182,13 @@ def _serve_config(replicas: int) -> Obj:
         "num_replicas": replicas,
         "max_replicas_per_node": 1,
         "ray_actor_options": {"num_cpus": 0.5},
+        # An answer takes no time. With the default of 5 a stall of the machine outlasts itself: who has to wait for a
+        # replica asks for it again and again.
+        "max_ongoing_requests": 100,
     }
     app = {"name": "drill", "import_path": f"{_APP_MODULE}:app", "route_prefix": "/", "deployments": [deployment]}
-    return {"proxy_location": "EveryNode", "applications": [app]}
+    quiet = {"enable_access_log": False}
+    return {"proxy_location": "EveryNode", "logging_config": quiet, "applications": [app]}
 
 
 def _mount_app(spec: Any) -> None:

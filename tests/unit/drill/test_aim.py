@@ -35,8 +35,8 @@ def test_the_last_head_is_asked_until_there_is_another() -> None:
     assert asked(aim, pod("i", "head", ready=False))["head-proxy"] == ["i"]
 
 
-def test_the_service_has_the_rate_and_the_others_a_tenth_but_not_too_few() -> None:
-    for rate, beside in ((100, 10), (50, 5), (10, LEAST)):
+def test_the_service_has_the_rate_and_the_others_a_small_share_but_not_too_few() -> None:
+    for rate, beside in ((100, 4), (75, 3), (10, LEAST)):
         streams = Aim(SERVICE).streams(rate, [pod("w", "worker"), pod("r", "redis")])
         assert [(stream["hop"], stream["rate"]) for stream in streams] == list(
             zip(HOPS, (rate, beside, beside), strict=True)
