@@ -20,6 +20,16 @@ def ray_version(text: str) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
+def serve_proxy_is_ready(container: Obj) -> Obj:
+    """Asks the Serve proxy alone, which answers without a GCS.
+
+    The raylet's check, part of KubeRay's probe, asks the GCS whether this node is alive: without one all workers would
+    leave the Service.
+    """
+    handler: Obj = {"httpGet": {"path": "/-/healthz", "port": port_named(container, "serve", SERVE_PORT)}}
+    return handler | _pace(delay=10, failures=1, timeout=5)
+
+
 def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bool, serves: bool) -> None:
     """`serves` marks a worker of a RayService: it is ready only when its Serve proxy is."""
     parsed = ray_version(version)
