@@ -16,6 +16,8 @@ NODE_PATIENCE_S = 15.0
 """A worker that the GCS cannot reach for longer may be declared dead by Ray, and then ends itself."""
 
 
+BESIDE_LOAD_S = 10.0
+"""A new actor is a new process: beside a load of requests it waits for a processor, and is asked for less often."""
 UNBOUNDED = float("inf")
 Loss = Literal["none", "leaving", "any"]
 """What requests may be lost on a hop: none; those sent within LEAVES_S of a Pod's leaving; or no promise is made."""

@@ -1,6 +1,7 @@
 from headstay.drill.checkers.workload import LONGEST_PAUSE_S
-from headstay.drill.promises import UNBOUNDED, promise
+from headstay.drill.promises import BESIDE_LOAD_S, UNBOUNDED, promise
 from headstay.drill.reading import PROBE, Reading
+from headstay.drill.requests import SERVE
 from headstay.drill.verdict import Evidence, Verdict
 
 NAME = "downtime-bounded"
@@ -10,7 +11,8 @@ def downtime_bounded(reading: Reading) -> Verdict:
     """After the fault a new actor is answered within the bound stated for it, and no later outage is longer than that.
 
     The clock runs from the moment the fault was done, and asks for new actors: calls on living actors never stop. A
-    combination of faults has the sum of their bounds, and the time that passed between them.
+    combination of faults has the sum of their bounds, and the time that passed between them. Beside a load on Serve
+    there is more time for a new actor's process.
     """
     if reading.injected is None:
         return Verdict(NAME, "unknown", "No fault was done.")
@@ -58,4 +60,6 @@ def bound_of(reading: Reading) -> float | None:
         if rule is None or fault.healed is None:
             return None
         total += rule.downtime(fault.healed - fault.injected)
+    if SERVE in reading.by_operation:
+        total += BESIDE_LOAD_S
     return total if total < UNBOUNDED else None
