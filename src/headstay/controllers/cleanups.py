@@ -1,5 +1,6 @@
 """The two actions of a deletion that reach beyond the cluster's own objects: writing a debt, and cleaning from here."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from headstay.controllers.redis_access import CleaningError, RedisAccess
 from headstay.model.errors import StatusError
 from headstay.model.objects import ObjectKey
 from headstay.model.ray import RayCluster
+from headstay.plan.debts import Debt
 from headstay.plan.raycluster.plan import Action, CleanRedis, EventDraft, RecordDebt, SetFinalizers
 from headstay.runtime.client import TransportError
 from headstay.runtime.errors import Transient
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 CLEAN_SECONDS = 20.0
 """A worker of the RayCluster controller waits for it; what takes longer goes on as a debt."""
 
+_PAUSES = (0.2, 1.0, 3.0)
+"""Between tries to write a debt that nothing waits for."""
 _NAMESPACE_GOES = "NamespaceTerminating"
 
 Tell = Callable[[RayCluster, EventDraft, str, Exception | None], None]
@@ -45,7 +49,7 @@ class Cleanups:
     async def record(self, cluster: RayCluster, action: RecordDebt) -> None:
         """Raises where the debt is required and cannot be written."""
         try:
-            written = await self._debts.record(action.debt)
+            written = await self._write(action)
         except (StatusError, TransportError) as error:
             self._tell(cluster, action.failed, f"{self._debts.namespace}/{action.debt.name}", error)
             if action.required and not namespace_is_going(error):
@@ -53,6 +57,17 @@ class Cleanups:
         else:
             if written is not None:
                 self._tell(cluster, action.recorded, f"{self._debts.namespace}/{written.name}", None)
+
+    async def _write(self, action: RecordDebt) -> Debt | None:
+        """Where nothing waits for the debt any longer it is tried a few times more: what is not written now is lost."""
+        for pause in _PAUSES:
+            try:
+                return await self._debts.record(action.debt)
+            except (StatusError, TransportError) as error:
+                if action.required or namespace_is_going(error):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._debts.record(action.debt)
 
     async def clean(self, cluster: RayCluster, action: CleanRedis) -> tuple[Action, ...] | None:
         """None where the keys are gone, else what to do in place of all that follows; raises where that is nothing."""

@@ -22,6 +22,7 @@ TERMINATING = StatusError(
     "jobs.batch is forbidden: unable to create new content in namespace default because it is being terminated",
     causes=(Cause("NamespaceTerminating", "namespace default is being terminated", "metadata.namespace"),),
 )
+BUSY = StatusError(503, "ServiceUnavailable", "the server is currently unable to handle the request")
 QUOTA = StatusError(403, "Forbidden", "exceeded quota: none, requested: count/jobs.batch=1, used: 0, limited: 0")
 
 
@@ -95,6 +96,25 @@ async def test_a_debt_that_cannot_be_written_holds_until_the_deadline_and_no_lon
         await w.until(w.is_gone, seconds=100_000)
         assert "FailedToRecordRedisDebt" in w.events.reasons()
         assert await debts(w) == []
+
+
+async def test_a_debt_is_not_forfeit_for_a_server_that_is_busy_when_the_deadline_passes() -> None:
+    async with world() as w:
+        await w.complete()
+        patch = {"metadata": {"annotations": {"ray.io/gcs-ft-deletion-timeout": "2"}}}
+        await w.user.patch(RAYCLUSTERS, "default", NAME, patch)
+        asked: list[str] = []
+
+        def busy_at_first(what: str, _obj: Obj) -> StatusError | None:
+            if what != "create ConfigMap":
+                return None
+            asked.append(what)
+            return BUSY if len(asked) < 4 else None
+
+        w.client.refuse = busy_at_first
+        await w.delete_cluster()
+        await w.until(w.is_gone, seconds=100_000)
+        assert len(await debts(w)) == 1
 
 
 @pytest.mark.parametrize("ending", ["Complete", "Failed"])
