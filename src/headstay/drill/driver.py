@@ -184,3 +184,15 @@ async def _last_of(stream: asyncio.StreamReader | None) -> str:
     while stream is not None and (line := await stream.readline()):
         last = line.strip() or last
     return last.decode(errors="replace")[-300:]
+
+
+async def until_connected(ready: Callable[[], bool], keepers: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    """Waits for drivers that `keepers` start. Raises TimeoutError after `seconds`, and what a keeper died of."""
+    end_at = time.monotonic() + seconds
+    while not ready():
+        for task in keepers:
+            if task.done():
+                task.result()  # it never ends but by a bug, and then it says so
+        if time.monotonic() > end_at:
+            raise TimeoutError
+        await asyncio.sleep(0.1)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headstay.drill.driver import Driver, Hears
+from headstay.drill.driver import Driver, Hears, until_connected
 from headstay.drill.history import Call, Note, Record
 from headstay.drill.kube import ExecError, Kube
 from headstay.drill.manifest import LOAD
@@ -86,14 +86,13 @@ class Load:
 
     async def ready(self, timeout: float) -> None:
         """Raises ExecError after `timeout`."""
-        end_at = time.monotonic() + timeout
-        while self._driver is None or not self._driver.ready.is_set():
-            for task in self._tasks:
-                if task.done():
-                    task.result()  # it never ends but by a bug, and then it says so
-            if time.monotonic() > end_at:
-                raise ExecError(f"the load's program did not start in Pod {LOAD} within {timeout:.0f} s")
-            await asyncio.sleep(0.1)
+        try:
+            await until_connected(self._connected, self._tasks, timeout)
+        except TimeoutError as late:
+            raise ExecError(f"the load's program did not start in Pod {LOAD} within {timeout:.0f} s") from late
+
+    def _connected(self) -> bool:
+        return self._driver is not None and self._driver.ready.is_set()
 
     def attach(self, write: Callable[[Record], None]) -> None:
         self._write = write

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headstay.drill.driver import Driver, Hears
+from headstay.drill.driver import Driver, Hears, until_connected
 from headstay.drill.history import Actor, Call, Note, Record
 from headstay.drill.kube import ExecError, Kube
 from headstay.drill.onlooker import Onlooker, PodNow, Role
@@ -119,14 +119,13 @@ class Workload:
 
     async def ready(self, timeout: float) -> None:
         """Both drivers are connected. Raises ExecError after `timeout`."""
-        end_at = time.monotonic() + timeout
-        while not all((driver := self._drivers.get(role)) and driver.ready.is_set() for role in OPERATIONS):
-            for task in self._tasks:
-                if task.done():
-                    task.result()  # it never ends but by a bug, and then it says so
-            if time.monotonic() > end_at:
-                raise ExecError(f"the workload's drivers did not connect within {timeout:.0f} s")
-            await asyncio.sleep(0.1)
+        try:
+            await until_connected(self._connected, self._tasks, timeout)
+        except TimeoutError as late:
+            raise ExecError(f"the workload's drivers did not connect within {timeout:.0f} s") from late
+
+    def _connected(self) -> bool:
+        return all((driver := self._drivers.get(role)) and driver.ready.is_set() for role in OPERATIONS)
 
     async def ensure_counters(self) -> None:
         """One for the head and each worker; those of Pods that are gone are forgotten. Raises ExecError."""
