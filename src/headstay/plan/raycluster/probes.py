@@ -6,12 +6,15 @@ GCS are asked one after the other. Worker liveness never depends on the GCS: wor
 
 import re
 from copy import deepcopy
+from typing import Literal
 
 from headstay.model.objects import Obj
 from headstay.model.ray import AGENT_PORT, DASHBOARD_PORT, SERVE_PORT
 from headstay.plan.raycluster.containers import port_named
 
 _ONE_ENDPOINT_SINCE = (2, 53, 0)
+
+Readiness = Literal["Node", "NodeAndServeProxy", "ServeProxy"]
 
 
 def ray_version(text: str) -> tuple[int, int, int] | None:
@@ -20,18 +23,12 @@ def ray_version(text: str) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
-def serve_proxy_is_ready(container: Obj) -> Obj:
-    """Asks the Serve proxy alone, which answers without a GCS.
+def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bool, ready: Readiness) -> None:
+    """`ready` says what has to answer before the Pod counts as ready.
 
-    The raylet's check, part of KubeRay's probe, asks the GCS whether this node is alive: without one all workers would
-    leave the Service.
+    A worker of a RayService is ready only when its Serve proxy is. KubeRay asks the node too, whose raylet asks the GCS
+    whether it is alive: without one all workers would leave the Service. The proxy alone answers without a GCS.
     """
-    handler: Obj = {"httpGet": {"path": "/-/healthz", "port": port_named(container, "serve", SERVE_PORT)}}
-    return handler | _pace(delay=10, failures=1, timeout=5)
-
-
-def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bool, serves: bool) -> None:
-    """`serves` marks a worker of a RayService: it is ready only when its Serve proxy is."""
     parsed = ray_version(version)
     agent = _port(params, "dashboard-agent-listen-port", AGENT_PORT)
     checks = [_check(agent, "api/local_raylet_healthz", 2)]
@@ -45,11 +42,14 @@ def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bo
     if container.get("livenessProbe") is None:
         container["livenessProbe"] = deepcopy(handler) | _pace(delay=30, failures=120, timeout=timeout)
     if container.get("readinessProbe") is None:
-        ready = deepcopy(handler) | _pace(delay=10, failures=10, timeout=timeout)
-        if serves and not head:
-            proxy = _check(port_named(container, "serve", SERVE_PORT), "-/healthz", 10)
-            ready = _bash([*checks, proxy]) | _pace(delay=10, failures=1, timeout=timeout)
-        container["readinessProbe"] = ready
+        serve = port_named(container, "serve", SERVE_PORT)
+        if ready == "Node":
+            probe = deepcopy(handler) | _pace(delay=10, failures=10, timeout=timeout)
+        elif ready == "NodeAndServeProxy":
+            probe = _bash([*checks, _check(serve, "-/healthz", 10)]) | _pace(delay=10, failures=1, timeout=timeout)
+        else:
+            probe = {"httpGet": {"path": "/-/healthz", "port": serve}} | _pace(delay=10, failures=1, timeout=5)
+        container["readinessProbe"] = probe
 
 
 def _pace(*, delay: int, failures: int, timeout: int) -> Obj:
