@@ -34,7 +34,7 @@ class Ruling(NamedTuple):
     Keep      the marker is there and fits
     Begin     a new epoch begins; `begun` says how
     PutBack   the marker alone is missing, or lacks the cluster id: write it
-    Emptied   the data is gone and a GCS still lives: say so, and leave it alone
+    Emptied   the data is gone and a GCS still lives: say so, and look again before it is ended
     Afresh    the data is gone and a GCS is to be started: remove what is left, begin a new epoch
     """
 

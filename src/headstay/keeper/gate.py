@@ -21,13 +21,17 @@ class Gate:
         self._redis = redis.from_gcs_arguments(arguments)
         self._lives = _lives(environ, board, ray_version)
         self._serves = False
-        self._waited = False
         if self._redis is not None:
             RedisWatcher(self._redis, board, self._lives, self._is_serving).start()
 
     def served(self) -> None:
         """A GCS answers."""
         self._serves = self._lives.served = True
+
+    @property
+    def data_lost(self) -> str:
+        """Why a GCS that serves has to be ended all the same, or ""."""
+        return self._lives.lost
 
     def opens(self, deadline: float, ended: Callable[[], bool]) -> bool:
         """Waits for Redis until `deadline`. False, and said why, when the head had better restart."""

@@ -11,6 +11,9 @@ from .log import tell
 from .resp import Connection, ReplyError
 from .storage import Namespace
 
+_LOOK_EVERY = 10.0
+_LOOK_TWICE = 5.0
+
 
 class Lives:
     """What this keeper knows of the data's life. `namespace` is None where there is none to look at; `why` says why.
@@ -24,13 +27,20 @@ class Lives:
         self._lock = threading.Lock()
         self._known: Optional[Marker] = None
         self._told = ""
+        self._lost_at: Optional[float] = None
         self.served = False
+        self.lost = ""
+        """Why a living GCS has to make way for a fresh start: its data was gone at two looks in a row."""
         if why:
             board.storage("Unknown", why)
 
-    def look_at_living(self, redis: Connection) -> None:
-        """While a GCS runs: nothing but the marker is ever written. Raises OSError."""
+    def look_at_living(self, redis: Connection) -> float:
+        """While a GCS runs: nothing but the marker is ever written. Returns seconds until the next one. Raises OSError.
+
+        One look is not believed: whoever puts data back (a backup, say) may have begun with an empty Redis.
+        """
         self._look(redis, alive=True)
+        return _LOOK_EVERY if self._lost_at is None else _LOOK_TWICE
 
     def look_before_start(self, redis: Connection) -> bool:
         """Whether a GCS may be started on this data; False where it is new and old processes are still about.
@@ -43,7 +53,8 @@ class Lives:
     def _look(self, redis: Connection, *, alive: bool) -> Optional[Ruling]:
         if self._namespace is None:
             return None
-        with self._lock:
+        with self._lock:  # so that no look at a GCS that was ended since condemns the next one
+            lost_at, self._lost_at, self.lost = self._lost_at, None, ""
             try:
                 found = self._namespace.inspect(redis)
                 ruling = judge(self._known, found, alive=alive, served=self.served)
@@ -52,11 +63,15 @@ class Lives:
                 self._say(f"cannot keep a marker of the cluster's data in Redis: {error}")
                 self._board.storage("Unknown", str(error))
                 return None
+            if ruling.kind == "Emptied":
+                now = time.monotonic()
+                self._lost_at = now if lost_at is None else lost_at
+                self.lost = ruling.why if now - self._lost_at >= _LOOK_TWICE else ""
         return ruling
 
     def _do(self, ruling: Ruling, namespace: Namespace, redis: Connection) -> None:
         if ruling.kind == "Emptied":
-            self._say(f"{ruling.why}; the GCS works on, and starts afresh when it has to be started again")
+            self._say(f"{ruling.why}; if that is still so in {_LOOK_TWICE:.0f} s, the cluster starts afresh")
             known = self._known or ruling.marker or Marker("", "")
             self._board.storage("Emptied", ruling.why, known.epoch, known.begun)
             return

@@ -10,7 +10,6 @@ from .resp import Connection, Redis, RefusedError
 from .sentinel import connect
 
 _PING_EVERY = 2.0
-_LOOK_EVERY = 30.0
 _SAMPLE_EVERY = 60.0
 _REPLY_SECONDS = 2.0
 _AGAIN = 0.5
@@ -49,8 +48,7 @@ class RedisWatcher(threading.Thread):
             self._look_at = now  # its first look at a GCS that came back is at once
             return
         if now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY
-            self._lives.look_at_living(connection)
+            self._look_at = now + self._lives.look_at_living(connection)
         if now >= self._sample_at:
             self._sample_at = now + _SAMPLE_EVERY
             self._lives.sample(connection)

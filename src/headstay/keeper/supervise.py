@@ -112,7 +112,14 @@ class Supervisor:
                 excused = excused_seconds(process.pid)
                 if answered is None or time.monotonic() - answered < _PROMPT:
                     excused_before = excused
-                seen = Seen(began, process.poll(), answered, watcher.refused_since, excused - excused_before)
+                seen = Seen(
+                    began,
+                    process.poll(),
+                    answered,
+                    watcher.refused_since,
+                    excused - excused_before,
+                    self._gate.data_lost,
+                )
                 verdict = judge(seen, self._limits, time.monotonic())
                 if verdict.kind != "Well":
                     return Outcome(verdict, watcher.answered)

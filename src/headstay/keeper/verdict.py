@@ -46,13 +46,17 @@ def _number(text: str) -> Optional[float]:
 
 
 class Seen(NamedTuple):
-    """One incarnation of the GCS. `excused` is how much of the silence it was busy, or kept from the CPU."""
+    """One incarnation of the GCS. `excused` is how much of the silence it was busy, or kept from the CPU.
+
+    `data_lost` says why what it holds in memory is in Redis no more, "" while it is.
+    """
 
     started: float
     exit_code: Optional[int] = None
     answered: Optional[float] = None
     refused_since: Optional[float] = None
     excused: float = 0.0
+    data_lost: str = ""
 
 
 class Verdict(NamedTuple):
@@ -75,6 +79,8 @@ def judge(seen: Seen, limits: Limits, now: float) -> Verdict:
     allowed = limits.silence + min(seen.excused, 6 * limits.silence)
     if silence > allowed:
         return Verdict("Silent", f"it accepts connections and has answered nothing for {silence:.1f} s")
+    if seen.data_lost:
+        return Verdict("Gone", f"ended on purpose, for a fresh start: {seen.data_lost}")
     return Verdict("Well")
 
 

@@ -33,6 +33,16 @@ def test_a_busy_or_starved_gcs_is_given_that_time_within_a_bound() -> None:
     assert judge(Seen(0, answered=100, excused=1e6), LIMITS, 171).kind == "Silent"
 
 
+def test_a_gcs_that_serves_what_redis_has_lost_makes_way_for_a_fresh_start() -> None:
+    verdict = judge(Seen(0, answered=100, data_lost="the cluster id is gone"), LIMITS, 101)
+    assert verdict.kind == "Gone"
+    assert verdict.why == "ended on purpose, for a fresh start: the cluster id is gone"
+
+
+def test_a_gcs_that_loads_is_not_ended_for_what_was_lost_before() -> None:
+    assert judge(Seen(0, data_lost="the cluster id is gone"), LIMITS, 1).kind == "Well"
+
+
 def test_starts_that_fail_come_ever_later_up_to_a_bound() -> None:
     pauses = [pause(failures) for failures in range(10)]
     assert pauses[0] == 0
