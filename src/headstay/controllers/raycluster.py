@@ -230,7 +230,7 @@ class RayClusterController:
             self.controller.enqueue_after(key, max(left, _OVERDUE_SECONDS))
         if left is not None and left <= 0:
             # No question of which the answer could still be waited for.
-            observed = self._places.remembered(self._observe(cluster))
+            observed = replace(self._places.remembered(self._observe(cluster)), beside=self._beside())
         else:
             await self._settle_doubts(key)
             observed = await self._with_rivals(await self._places.read(self._observe(cluster)))

@@ -1,5 +1,7 @@
 """The controller against the API: the order of writes, no twins, and deletions that end."""
 
+from datetime import timedelta
+
 import pytest
 from tests.unit.controllers.world import NAME, World, world
 
@@ -95,6 +97,23 @@ async def test_a_job_that_never_ends_holds_for_the_deadline_only() -> None:
         await w.delete_cluster()
         await w.until(w.is_gone, seconds=100_000)
         assert "ForceDeletedStuckCluster" in w.events.reasons()
+
+
+async def test_beside_kuberay_an_overdue_deletion_is_kuberay_s_too() -> None:
+    async with world(Settings()) as w:
+        await w.complete()
+        await w.stop()
+        await w.delete_cluster()
+        w.beside, w.ahead = "kuberay-operator", timedelta(hours=1)
+        w.client.writes.clear()
+        await w.start()
+        await w.settle(1000)
+        assert not await w.is_gone()
+        assert set(w.client.writes) <= {"patch RayCluster/status"}
+        await w.stop()
+        w.beside = ""
+        await w.start()
+        await w.until(w.is_gone)
 
 
 async def test_mandatory_cleanup_blocks_and_prints_a_command_that_unblocks() -> None:

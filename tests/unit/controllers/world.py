@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class Events:
 
 
 class World:
-    """`user` acts as the user and the kubelet would; `client` is the operator's."""
+    """`user` acts as the user and the kubelet would; `client` is the operator's, whose clock is `ahead`."""
 
     def __init__(self, settings: Settings) -> None:
         self.api = build_api()
@@ -139,10 +139,13 @@ class World:
         self.client = Misbehaving.over(self.api)
         self.events = Events()
         self.settings = settings
+        self.beside = ""
+        self.ahead = timedelta(0)
         self._operator: asyncio.Task[None] | None = None
 
     def operator(self) -> RayClusterController:
-        return RayClusterController(self.client, self.events, self.settings, now=lambda: datetime.now(UTC))
+        now, beside = lambda: datetime.now(UTC) + self.ahead, lambda: self.beside
+        return RayClusterController(self.client, self.events, self.settings, now=now, beside=beside)
 
     async def start(self) -> None:
         self._operator = asyncio.create_task(self.operator().run())
