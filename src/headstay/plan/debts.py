@@ -144,15 +144,26 @@ def read(found: ConfigMap) -> Debt:
 
 
 def script(storage: Storage) -> str:
-    """Shell that removes the keys with redis-cli; it asks for the password where there is one, and never prints it."""
+    """Shell that removes the keys with redis-cli; it asks for the password where there is one, and never prints it.
+
+    It ends with 0 only when Redis was asked and granted everything: what comes after it forgets the debt.
+    """
     account = f" --user {shlex.quote(storage.username)}" if storage.username else ""
     tls = " --tls" if storage.tls else ""
-    cli = f"redis-cli -h {shlex.quote(storage.host)} -p {storage.port}{tls}{account}"
+    namespace = shlex.quote(storage.namespace)
     pattern = shlex.quote(f"RAY{glob_escaped(storage.namespace)}@*")
-    ask = ""
-    if storage.credentials != "none":
-        ask = "printf 'Redis password: '; stty -echo 2>/dev/null; read -r REDISCLI_AUTH; export REDISCLI_AUTH; "
-    return f"{ask}{cli} --scan --pattern {pattern} | tr '\\n' '\\0' | xargs -0 -r -n 1 {cli} UNLINK"
+    ask = "printf 'Redis password: '; stty -echo 2>/dev/null || true; read -r REDISCLI_AUTH; export REDISCLI_AUTH"
+    first_field = f'"$("$@" --raw HSCAN {namespace} 0 COUNT 1000 | sed -n 2p)"'
+    steps = [
+        "set -e",
+        *([ask] if storage.credentials != "none" else []),
+        f"set -- redis-cli -h {shlex.quote(storage.host)} -p {storage.port}{tls}{account}",
+        f'keys=$("$@" --scan --pattern {pattern})',
+        """printf %s "$keys" | tr '\\n' '\\0' | xargs -0 -r -n 1 "$@" -e UNLINK""",
+        # Before Ray 2.38 all state is one hash; another's key of that name is let alone.
+        f'case {first_field} in {namespace}@*|JobCounter) "$@" -e UNLINK {namespace};; esac',
+    ]
+    return "; ".join(steps)
 
 
 def command(debt: Debt, namespace: str) -> str:
