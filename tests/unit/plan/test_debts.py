@@ -209,8 +209,9 @@ def test_a_namespace_that_is_going_takes_no_job_and_the_plan_knows_what_then() -
 
 
 @pytest.mark.parametrize("mode", ["BestEffort", "Mandatory"])
-def test_retain_lets_go_at_once_and_owes_nothing(mode: Any) -> None:
-    kept = ft_cluster(deleted_for=1, annotations={"headstay.io/gcs-ft-cleanup": "Retain"})
+@pytest.mark.parametrize("deleted_for", [1, 1000])
+def test_retain_lets_go_at_once_and_owes_nothing_however_late_it_is(mode: Any, deleted_for: int) -> None:
+    kept = ft_cluster(deleted_for=deleted_for, annotations={"headstay.io/gcs-ft-cleanup": "Retain"})
     found = plan(Observed(kept, pods=(pod("head", "head"),)), Settings(cleanup_mode=mode))
     assert finalizers(found) == ()
     assert len(found.actions) == 1

@@ -98,6 +98,8 @@ def plan_deletion(observed: Observed, settings: Settings, now: datetime) -> Plan
     cluster = observed.cluster
     if not has_finalizer(cluster):
         return Plan("being deleted; nothing of ours holds it", status=False)
+    if cleanup_policy(cluster, settings).who == "Retain":  # however late it comes: a debt would remove the keys
+        return _release(cluster, "its keys are to be kept", words.retained(cluster), outcome="retained")
     left = time_left(cluster, settings, now)
     deletion = _Deletion(observed, settings, now, left)
     if deletion.overdue:
@@ -119,8 +121,6 @@ def _out_of_time(deletion: _Deletion) -> Plan:
 def _steps(deletion: _Deletion) -> Plan:
     cluster, observed, settings = deletion.cluster, deletion.observed, deletion.settings
     policy = cleanup_policy(cluster, settings)
-    if policy.who == "Retain":
-        return _release(cluster, "its keys are to be kept", words.retained(cluster), outcome="retained")
     if not wants_finalizer(cluster, settings):
         why = "Redis cleanup is switched off" if not settings.redis_cleanup else "GCS fault tolerance is switched off"
         return _give_up(deletion, why, outcome="skipped")

@@ -21,6 +21,7 @@ import msgspec
 from headstay.model.meta import ObjectMeta
 from headstay.model.ray import HEAD, RayCluster
 from headstay.plan.debts import Debt
+from headstay.plan.raycluster.cleanup_policy import cleanup_policy
 from headstay.plan.raycluster.cleanup_words import debt_recorded, debt_refused
 from headstay.plan.raycluster.identity import STORAGE_LABEL, storage_identity, storage_namespace, uses_redis
 from headstay.plan.raycluster.plan import Action, NoteStorage, Observed, RecordDebt
@@ -75,7 +76,7 @@ def due_note(observed: Observed, settings: Settings, now: datetime) -> tuple[Act
         return ()
     if current is None and fresh:
         current = fresh.pop()
-    return _written(observed, now, current, [*kept, *fresh])
+    return _written(observed, settings, now, current, [*kept, *fresh])
 
 
 def note_before_head(observed: Observed, settings: Settings, now: datetime) -> tuple[Action, ...]:
@@ -86,7 +87,7 @@ def note_before_head(observed: Observed, settings: Settings, now: datetime) -> t
     if wanted is None or wanted == current:
         return ()
     former = [*former_storages(cluster), *([current] if current is not None else [])]
-    return _written(observed, now, wanted, former)
+    return _written(observed, settings, now, wanted, former)
 
 
 def owed_storages(observed: Observed, settings: Settings) -> tuple[Storage, ...]:
@@ -117,10 +118,14 @@ def never_written(observed: Observed, settings: Settings) -> bool:
     return bool(written) and wanted.place not in written and claim_of(cluster) != identity.text
 
 
-def _written(observed: Observed, now: datetime, current: Storage | None, former: list[Storage]) -> tuple[Action, ...]:
+def _written(
+    observed: Observed, settings: Settings, now: datetime, current: Storage | None, former: list[Storage]
+) -> tuple[Action, ...]:
     places = {found.place: found for found in former if current is None or found.place != current.place}
     kept = list(places.values())
     dropped, kept = kept[:-MOST_FORMER], kept[-MOST_FORMER:]
+    if cleanup_policy(observed.cluster, settings).who == "Retain":
+        dropped = []  # forgotten, which keeps their keys
     why = f"the storage of this RayCluster was changed more than {MOST_FORMER} times"
     note = {FORMER: msgspec.json.encode(kept).decode() if kept else None}
     if current is not None:
