@@ -71,6 +71,34 @@ def test_a_ray_whose_private_name_is_missing_runs_as_without_us_and_the_log_says
     assert "a GCS that dies will restart the head" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize(
+    "first_lines",
+    ["#!/usr/bin/env python3", "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''", "#!{link}"],
+    ids=["env", "a path too long for a first line", "a link to the same python"],
+)
+def test_ray_s_own_python_is_found_however_it_is_named(bundle: Path, tmp_path: Path, first_lines: str) -> None:
+    environ = ray_without_its_gcs(tmp_path, "GCS_SERVER_EXECUTABLE = '/opt/gcs_server'")
+    python, link = tmp_path / "bin" / "python3", tmp_path / "python3.link"
+    link.symlink_to(python)
+    ray = tmp_path / "bin" / "ray"
+    ray.write_text(first_lines.format(python=python, link=link) + "\nraise SystemExit('run as a script')\n")
+    ray.chmod(0o755)
+    done = run(bundle, environ)
+    assert done.returncode == 0, done.stderr
+    assert "headstay-keeper" in done.stdout
+
+
+def test_a_ray_that_is_no_python_script_runs_as_without_us(bundle: Path, tmp_path: Path) -> None:
+    environ = ray_without_its_gcs(tmp_path, "")
+    del environ["PYTHONPATH"]
+    ray = tmp_path / "bin" / "ray"
+    ray.write_text('#!/bin/sh\necho "ray runs with $*"\nexit 3\n')
+    ray.chmod(0o755)
+    done = run(bundle, environ)
+    assert (done.returncode, done.stdout) == (3, "ray runs with start --head --block\n")
+    assert "a GCS that dies will restart the head" in (tmp_path / "log").read_text()
+
+
 def test_ray_is_given_the_supervisor_in_gcs_server_s_place(bundle: Path, tmp_path: Path) -> None:
     environ = ray_without_its_gcs(tmp_path, "GCS_SERVER_EXECUTABLE = '/opt/gcs_server'")
     shim = Path(run(bundle, environ).stdout.split(" and ")[1].strip())

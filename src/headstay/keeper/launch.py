@@ -5,6 +5,8 @@ same name since before Ray 2.9). Where that is not to be had, Ray runs as it wou
 """
 
 import os
+import re
+import shlex
 import shutil
 import stat
 import sys
@@ -18,6 +20,7 @@ from .log import tell
 from .serve import Server, serve
 
 _REDIS_PATIENCE_S = 540.0  # a little less than the 600 s that the head's liveness probe allows
+_CHOSEN = "HEADSTAY_KEEPER_PYTHON"
 _SHIM = """#!{python} -SEs
 import sys
 sys.path.insert(0, {home!r})
@@ -35,8 +38,10 @@ def main(arguments: List[str]) -> int:
         if not wait_for_redis(arguments, incarnation):
             return 1
         supervise_gcs(incarnation)
-    from ray.scripts.scripts import main as ray  # the user's own Ray
-
+    try:
+        from ray.scripts.scripts import main as ray  # the user's own Ray
+    except ImportError:
+        os.execvp("ray", ["ray", *arguments])  # a program of another kind: it runs as it would without us
     sys.argv = ["ray", *arguments]
     return int(ray() or 0)
 
@@ -101,16 +106,32 @@ def write_shim(executable: str, incarnation: str, ray_version: str) -> str:
 
 
 def use_the_python_of_ray() -> None:
-    """`ray` may belong to another Python than the `python3` that started us: its own first line says which."""
-    script = shutil.which("ray")
-    if script is None:
+    """`ray` may belong to another Python than the `python3` that started us: its own first lines say which.
+
+    Once only: one Python may be another's symbolic link, and still have other packages.
+    """
+    if os.environ.pop(_CHOSEN, ""):
         return
+    script = shutil.which("ray")
+    python = python_of(script) if script else ""
+    if python and python != sys.executable:
+        os.environ[_CHOSEN] = python
+        os.execv(python, [python, *sys.argv])
+
+
+def python_of(script: str) -> str:
+    """The Python that runs this script, "" where none is named: then it is left to itself."""
     try:
         with Path(script).open("rb") as file:
-            first = file.readline().decode().strip()
-    except (OSError, UnicodeDecodeError):
-        return
-    python = first[2:].split(" ")[0] if first.startswith("#!") else ""
-    found = Path(python)
-    if found.is_absolute() and os.access(python, os.X_OK) and not found.samefile(sys.executable):
-        os.execv(python, [python, *sys.argv])
+            first, second = (file.readline().decode().strip() for _ in range(2))
+        words = shlex.split(first[2:]) if first.startswith("#!") else []
+        if words and Path(words[0]).name == "env":
+            words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        elif words and Path(words[0]).name == "sh":
+            # What pip writes where the path is too long for a first line, or has a space.
+            found = re.match(r"""'''exec' (.+) "\$0" "\$@"$""", second)
+            words = shlex.split(found.group(1)) if found else []
+    except (OSError, ValueError):
+        return ""
+    python = shutil.which(words[0]) if words else None
+    return python if python and Path(python).name.startswith("python") else ""
