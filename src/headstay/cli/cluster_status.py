@@ -108,7 +108,7 @@ def _head(head: Pod | None) -> dict[str, Any] | None:
         "pod": head.metadata.name,
         "phase": head.status.phase,
         "ready": head.ready,
-        "restarts": sum(status.restart_count for status in head.status.container_statuses[:1]),
+        "restarts": head.ray_container.restart_count if head.ray_container else 0,
     }
 
 

@@ -135,6 +135,12 @@ class Pod(View):
         found = self.condition("Ready")
         return found is not None and found.status == "True"
 
+    @property
+    def ray_container(self) -> ContainerStatus | None:
+        """The status of the spec's first container, which is Ray's. A kubelet lists statuses by name, not in that order."""
+        name = self.spec.containers[0].name if self.spec.containers else ""
+        return next((status for status in self.status.container_statuses if status.name == name), None)
+
 
 class ListMeta(View):
     resource_version: str = ""

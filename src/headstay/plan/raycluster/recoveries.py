@@ -92,7 +92,7 @@ def _status_since(observed: Observed) -> str:
 
 def _recovery(head: Pod, before: HeadSeen) -> Recovery:
     replaced = head.metadata.uid != before.uid
-    container = _ray(head)
+    container = head.ray_container
     lost = _moment(before.unready_since)
     ended = _moment(head.metadata.creation_timestamp) if replaced else _ended(head)
     began = min((moment for moment in (lost, ended) if moment is not None), default=None)
@@ -114,18 +114,13 @@ def _recovery(head: Pod, before: HeadSeen) -> Recovery:
     return Recovery("replaced" if replaced else "restarted", head.metadata.name, seconds)
 
 
-def _ray(head: Pod) -> ContainerStatus | None:
-    name = head.spec.containers[0].name if head.spec.containers else ""
-    return next((status for status in head.status.container_statuses if status.name == name), None)
-
-
 def _restarts(head: Pod) -> int:
-    container = _ray(head)
+    container = head.ray_container
     return container.restart_count if container else 0
 
 
 def _ended(head: Pod) -> datetime | None:
-    container = _ray(head)
+    container = head.ray_container
     if container is None:
         return None
     ended = container.state.terminated or container.last_state.terminated

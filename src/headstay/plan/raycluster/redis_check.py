@@ -88,14 +88,15 @@ def check_job(cluster: RayCluster, settings: Settings) -> Obj:
 
 
 def _crashes_early(head: Pod) -> bool:
-    for status in head.status.container_statuses[:1]:
-        waiting, ended = status.state.waiting, status.last_state.terminated
-        if waiting is None or waiting.reason != "CrashLoopBackOff" or ended is None or ended.exit_code == 0:
-            return False
-        if not ended.started_at or not ended.finished_at:
-            return True
-        return parse(ended.finished_at) - parse(ended.started_at) < _EARLY
-    return False
+    status = head.ray_container
+    if status is None:
+        return False
+    waiting, ended = status.state.waiting, status.last_state.terminated
+    if waiting is None or waiting.reason != "CrashLoopBackOff" or ended is None or ended.exit_code == 0:
+        return False
+    if not ended.started_at or not ended.finished_at:
+        return True
+    return parse(ended.finished_at) - parse(ended.started_at) < _EARLY
 
 
 def _ended_check(observed: Observed) -> StateTerminated | None:

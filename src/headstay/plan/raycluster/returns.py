@@ -134,6 +134,5 @@ def _alive(read: TableRead) -> set[str]:
 
 def _ran_all_along(pod: Pod, since: datetime) -> bool:
     """Its Ray container has been running since before the evidence began: the kubelet is not about to mend it."""
-    status = next(iter(pod.status.container_statuses), None)
-    running = status.state.running if status else None
+    running = pod.ray_container.state.running if pod.ray_container else None
     return running is not None and bool(running.started_at) and parse(running.started_at or "") <= since
