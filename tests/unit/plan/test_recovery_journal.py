@@ -9,7 +9,7 @@ from tests.unit.plan.test_recoveries import at, head
 
 from headstay.model.head_report import HeadReport, heard
 from headstay.model.keeper_state import GcsNow, KeeperState, Revival, StorageNow
-from headstay.model.meta import Pod
+from headstay.model.meta import ContainerStatus, Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import RayCluster
 from headstay.model.timestamps import rfc3339_micro
@@ -171,6 +171,32 @@ def test_an_emptied_redis_is_told_of_once_however_many_recoveries_follow() -> No
     assert later.journal is not None
     assert [event.reason for event in later.journal.told] == ["GcsRecovered"]
     assert "headstay.io/RedisDataKept" in later.obsolete
+
+
+@pytest.mark.parametrize("kubelet", [0.0, -3.0])
+def test_a_gcs_ended_for_a_fresh_start_and_the_head_that_followed_are_one_recovery(kubelet: float) -> None:
+    """Also by the clock of a kubelet that is behind, in whole seconds."""
+    ended = Revival(1, "Gone", "ended on purpose, for a fresh start", lost=T + 10.2, detected=T + 10.3)
+    written = journal_of(observe(ft(), report(ended, phase="Ending")), TableSeen())
+    assert [(record.how, record.back) for record in written] == [("InPlace", None)]
+    restarted = head(ready=True, since=30 + kubelet, restarts=1, ended=10 + kubelet, started=12 + kubelet, created=-80)
+    lost = StorageNow("Marked", epoch="e2", begun="DataLost")
+    for last_heard in (report(ended, phase="Ending"), report(storage=lost)):
+        care = aftercare(observe(ft(written), last_heard, of=restarted), SETTINGS, NOW)
+        if care.journal is not None:
+            written = read_journal(ft_cluster(annotations=care.journal.annotations))
+    (record,) = written
+    assert (record.how, record.lost, record.why) == ("Restarted", micro(10.2), f"Gone: {ended.why}")
+    assert record.data_lost
+    assert care.journal is not None
+    assert "RedisDataLost" in [event.reason for event in care.journal.told]
+
+
+def test_a_sidecar_that_comes_first_by_name_is_not_taken_for_ray() -> None:
+    restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
+    restarted.status.container_statuses.insert(0, ContainerStatus(name="fluentbit", restart_count=7))
+    (record,) = journal_of(observe(ft(), of=restarted), TableSeen())
+    assert (record.how, record.id) == ("Restarted", "uid-head/1")
 
 
 def test_with_restart_head_a_recovery_is_written_down_without_events_or_conditions() -> None:

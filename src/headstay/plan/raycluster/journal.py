@@ -96,12 +96,32 @@ def journal_of(observed: Observed, table: TableSeen) -> tuple[Record, ...]:
         return written
     if report is not None and report.pod_uid != head.metadata.uid:
         report = None
-    seen = [*_of_head(observed, head, report), *_in_place(cluster, head, report)]
     found = {record.id: record for record in written}
-    for record in seen:
+    for record in _in_place(cluster, head, report):
         found[record.id] = _completed(found[record.id], record) if record.id in found else record
-    records = sorted(found.values(), key=lambda record: record.began)[-_KEPT:]
+    for record in _of_head(observed, head, report):
+        given_up = [other for other in found.values() if _is_given_up(other, record)]
+        for other in given_up:
+            del found[other.id]
+        found[record.id] = _completed(found[record.id], record) if record.id in found else _explained(record, given_up)
+    # Those that are not back yet come last. Not by when they began: a kubelet's clock is another, in whole seconds.
+    records = sorted(found.values(), key=lambda record: (record.back is None, record.back or record.began))[-_KEPT:]
     return _with_table(_with_epoch(tuple(records), report), table)
+
+
+def _is_given_up(record: Record, head: Record) -> bool:
+    """A GCS that was to be started again in place and came back with the head: that is one recovery, not two."""
+    return record.how == "InPlace" and record.back is None and (record.detected or "") < (head.ready or "")
+
+
+def _explained(head: Record, given_up: list[Record]) -> Record:
+    """With what the keeper knew before it gave up: when the GCS was lost, and why."""
+    if not given_up:
+        return head
+    first = given_up[0]
+    return msgspec.structs.replace(
+        head, why=first.why or head.why, lost=first.lost or head.lost, detected=first.detected or head.detected
+    )
 
 
 def _completed(written: Record, seen: Record) -> Record:
@@ -139,7 +159,7 @@ def _revived(cluster: RayCluster, head: Pod, report: HeadReport, revival: Reviva
 
 def _of_head(observed: Observed, head: Pod, report: HeadReport | None) -> list[Record]:
     """A head that restarted, or came in the place of another, since the cluster was first complete."""
-    status = next((found for found in head.status.container_statuses[:1]), None)
+    status = head.ray_container
     ready, first = _ready_since(head), _provisioned(observed.cluster)
     if status is None or ready is None or first is None or parse(ready) <= first:
         return []
