@@ -129,6 +129,19 @@ def test_data_that_is_put_back_before_the_second_look_ends_nothing(tmp_path: Pat
         assert kept.state().storage.epoch == epoch
 
 
+def test_an_account_that_may_not_make_a_fresh_start_ends_no_living_gcs(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        redis.cli("ACL", "SETUSER", "ray", "on", ">pw", "~*", "&*", "+@all", "-unlink")
+        options = ("--redis_username=ray", "--redis_password=pw")
+        with kept_gcs(tmp_path, redis, redis_options=options) as kept:
+            epoch_of(kept, redis)
+            gcs = kept.children()
+            redis.cli("FLUSHALL")
+            until(lambda: "the GCS works on" in kept.log, "the second look was not told of", seconds=30)
+            assert kept.children() == gcs
+            assert kept.state().storage.phase == "Emptied"
+
+
 @pytest.mark.parametrize("ray", BOTH_SCHEMAS)
 def test_ray_s_own_cleanup_and_ours_take_the_marker_along(tmp_path: Path, ray: str) -> None:
     with redis_server(tmp_path, password="pw") as redis:

@@ -106,6 +106,12 @@ _FLUSH = Promise(
     _times(2),
     takes_workers=lambda _away: True,
 )
+_FLUSH_RESTART_HEAD = Promise(
+    _flat(UNBOUNDED),
+    "nobody makes a fresh start while the GCS lives, and no new actor of connected drivers is answered",
+    _times(None),
+    takes_workers=lambda _away: True,
+)
 _CUT_FROM_WORKERS = Promise(
     _after(30),
     "a raylet reconnects with back-off",
@@ -161,7 +167,7 @@ RESTART_HEAD: dict[str, Promise] = {
     "redis-kill": _REDIS_RESTART_HEAD,
     "redis-pause": _REDIS_RESTART_HEAD,
     "redis-away": _REDIS_RESTART_HEAD,
-    "redis-flush": _FLUSH,
+    "redis-flush": _FLUSH_RESTART_HEAD,
     "network-cut-redis": _REDIS_RESTART_HEAD,
     "network-cut-workers": _CUT_FROM_WORKERS,
     "operator-kill": _NO_OPERATOR,

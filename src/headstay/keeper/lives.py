@@ -64,14 +64,23 @@ class Lives:
                 self._board.storage("Unknown", str(error))
                 return None
             if ruling.kind == "Emptied":
-                now = time.monotonic()
-                self._lost_at = now if lost_at is None else lost_at
-                self.lost = ruling.why if now - self._lost_at >= _LOOK_TWICE else ""
+                self._doubt(ruling, self._namespace, redis, lost_at)
         return ruling
+
+    def _doubt(self, ruling: Ruling, namespace: Namespace, redis: Connection, lost_at: Optional[float]) -> None:
+        now = time.monotonic()
+        self._lost_at = now if lost_at is None else lost_at
+        if lost_at is None:
+            self._say(f"{ruling.why}; if that is still so in {_LOOK_TWICE:.0f} s, the cluster starts afresh")
+        elif now - lost_at >= _LOOK_TWICE:
+            try:
+                namespace.may_start_afresh(redis)
+                self.lost = ruling.why
+            except ReplyError as error:
+                self._say(f"{ruling.why}; the GCS works on, since this account may not make a fresh start ({error})")
 
     def _do(self, ruling: Ruling, namespace: Namespace, redis: Connection) -> None:
         if ruling.kind == "Emptied":
-            self._say(f"{ruling.why}; if that is still so in {_LOOK_TWICE:.0f} s, the cluster starts afresh")
             known = self._known or ruling.marker or Marker("", "")
             self._board.storage("Emptied", ruling.why, known.epoch, known.begun)
             return

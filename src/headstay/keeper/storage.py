@@ -69,6 +69,12 @@ class Namespace:
         replies = _all_granted(answers[-1])
         return sum(replies[:-1])
 
+    def may_start_afresh(self, redis: Connection) -> None:
+        """Raises ReplyError where the account may not. Changes nothing: what it removes was never there."""
+        walk: List[Word] = ["HSCAN", self._name, 0] if self._one_hash else ["SCAN", 0, "COUNT", 1]
+        nobody = self._name if self._one_hash else self._prefix
+        _all_granted(redis.ask_all([walk, ["MULTI"], ["UNLINK", nobody + b"@nobody"], ["EXEC"]]))
+
     def size(self, redis: Connection) -> Size:
         """Of the tables that Ray has, by name: SCAN would walk through the keys of all who share this Redis."""
         if self._one_hash:

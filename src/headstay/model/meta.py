@@ -137,7 +137,7 @@ class Pod(View):
 
     @property
     def ray_container(self) -> ContainerStatus | None:
-        """The status of the spec's first container, which is Ray's. A kubelet lists statuses by name, not in that order."""
+        """Of the spec's first container, which is Ray's: a kubelet lists statuses by name, not in the spec's order."""
         name = self.spec.containers[0].name if self.spec.containers else ""
         return next((status for status in self.status.container_statuses if status.name == name), None)
 

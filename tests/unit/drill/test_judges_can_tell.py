@@ -8,6 +8,7 @@ from tests.unit.drill.histories import DOWN, Scene, good_run
 
 from headstay.drill.checkers import CHECKERS, judge, outcome, promise_of
 from headstay.drill.history import Run
+from headstay.drill.promises import UNBOUNDED, promise
 
 
 @st.composite
@@ -43,6 +44,9 @@ def test_those_and_only_those_complain(name: str, scene: Scene) -> None:
     assert run is not None
     if scene.fault == "redis-flush" or spared(scene) is None:  # nothing is promised of any actor
         assume("actors-survive" not in breakage.invalid | breakage.unknown)
+    promised = promise(scene.fault, scene.recovery)
+    if promised is not None and promised.downtime(0) == UNBOUNDED:
+        assume("downtime-bounded" not in breakage.invalid)
     assert those(run, "invalid") == breakage.invalid, found(run)
     assert breakage.unknown <= those(run, "unknown") <= breakage.unknown | breakage.perhaps_unknown, found(run)
 

@@ -51,6 +51,7 @@ def test_while_redis_is_away_the_reason_is_redis_s() -> None:
     assert (status, reason) == ("False", "RedisAway")
     assert "redis:6379: connection refused" in message
     assert condition(report("WaitingForRedis", redis=RedisNow("Refuses", 0, "WRONGPASS")))[1] == "RedisRefuses"
+    assert condition(report("Serving", redis=RedisNow("Refuses", 0, "WRONGPASS")))[:2] == ("True", "RedisRefuses")
 
 
 def test_a_keeper_out_of_reach_is_unknown_after_ten_seconds() -> None:

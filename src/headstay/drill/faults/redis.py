@@ -120,7 +120,7 @@ KINDS = (
     ),
     Kind(
         "redis-flush",
-        "Redis loses its data (FLUSHALL). What happens next shows when the GCS is started again: redis-flush+gcs-kill.",
+        "Redis loses its data (FLUSHALL). In place the cluster starts afresh; otherwise when its head ends.",
         _TOUCHES,
         _done("redis-cli FLUSHALL >/dev/null", "FLUSHALL"),
         _refusal,

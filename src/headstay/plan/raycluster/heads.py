@@ -101,6 +101,10 @@ def serving_condition(observed: Observed, settings: Settings, now: datetime) -> 
     if report is None or report.pod_uid != head.metadata.uid:
         return Finding()
     if report.gcs == "Serving":
+        refusal = report.state.redis if report.state is not None and report.state.redis.phase == "Refuses" else None
+        if refusal is not None:
+            why = f"The GCS answers, but the next one could not start: {refusal.why}"
+            return Finding(_condition("True", "RedisRefuses", why))
         return Finding(_condition("True", "Serving", "The GCS answers"))
     if report.gcs == "Unknown":
         left = (report.since + timedelta(seconds=SILENT_SECONDS) - now).total_seconds()

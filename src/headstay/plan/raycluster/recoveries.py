@@ -9,7 +9,7 @@ what the last one counted; a recovery that is under way then is counted when it 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from headstay.model.meta import ContainerStatus, Pod
+from headstay.model.meta import Pod
 from headstay.model.ray import HEAD
 from headstay.model.timestamps import parse, rfc3339
 from headstay.plan.raycluster.identity import ft_enabled
