@@ -12,6 +12,7 @@ from headstay.model.ray import RayCluster
 from headstay.model.rayservice import RayService
 from headstay.plan.raycluster.identity import storage_namespace, storage_namespace_env
 from headstay.plan.raycluster.plan import EventDraft
+from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.generations import given_namespace
 from headstay.plan.rayservice.plan import CreateCluster, Observed, RecordStorage, UpdateCluster
 from headstay.plan.rayservice.storage import wants_record
@@ -123,6 +124,27 @@ def test_what_is_cleaned_is_not_remembered() -> None:
     owner = by_option(active="svc-old", deleting=True)
     found = plan(observed(owner, seen(made_for(owner, "svc-old")), record="fruit-abcde"))
     assert found.actions[0] == RecordStorage("fruit", "")
+
+
+def test_what_stays_because_nobody_cleans_is_written_down_too() -> None:
+    owner = by_option(active="svc-old", deleting=True)
+    cluster = made_for(owner, "svc-old", chosen="fruit-abcde")
+    found = plan(observed(owner, seen(cluster)), Settings(redis_cleanup=False))
+    assert found.actions[0] == RecordStorage("fruit", "fruit-abcde")
+
+
+def test_what_the_raycluster_alone_says_of_its_keys_counts_as_its_cleanup_will_read_it() -> None:
+    """`Retain` was taken off the RayService, or was never there: it is not taken off its RayClusters."""
+    owner = by_option(active="svc-old", deleting=True)
+    cluster = made_for(owner, "svc-old", chosen="fruit-abcde", annotations=dict(RETAIN))
+    assert plan(observed(owner, seen(cluster))).actions[0] == RecordStorage("fruit", "fruit-abcde")
+    cleaned = by_option(active="svc-old", deleting=True, annotations={"headstay.io/gcs-ft-cleanup": "Job"})
+    assert actions(plan(observed(cleaned, seen(cluster))), RecordStorage) == []
+
+
+def test_what_was_written_down_stands_once_the_clusters_are_gone() -> None:
+    owner = by_option(active="svc-old", deleting=True)
+    assert actions(plan(observed(owner, record="fruit-abcde")), RecordStorage) == []
 
 
 def test_a_rayservice_made_again_goes_on_where_the_last_one_was() -> None:

@@ -32,7 +32,7 @@ def plan_rayservice(observed: Observed, settings: Settings, now: datetime, may_s
     if not service.managed_by_us:
         return Plan(f"managed by {service.spec['managedBy']}")
     if service.deleting:
-        return plan_deletion(observed)
+        return plan_deletion(observed, settings)
     if not has_finalizer(service):
         finalizers = (*service.metadata.finalizers, RAYSERVICE_FINALIZER)
         return Plan("adding the finalizer before any RayCluster", (SetFinalizers(finalizers),))
@@ -50,7 +50,7 @@ def plan_rayservice(observed: Observed, settings: Settings, now: datetime, may_s
 
 def _reconcile(observed: Observed, settings: Settings, now: datetime, names: Names, may_serve: MayServe) -> Plan:
     service = observed.service
-    if (ended := plan_suspension(observed)) is not None:
+    if (ended := plan_suspension(observed, settings)) is not None:
         return ended
     refusal = validate(service)
     if refusal is not None:

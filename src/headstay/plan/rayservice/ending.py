@@ -5,6 +5,7 @@ deletes it knows that everything is gone when it is. In cleanup mode Mandatory a
 """
 
 from headstay.model.rayservice import RAYSERVICE_FINALIZER, SUSPENDED, SUSPENDING, RayService
+from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice import conditions as words
 from headstay.plan.rayservice.clusters import live_annotations
 from headstay.plan.rayservice.plan import Action, DeleteCluster, Names, Observed, Plan, SetFinalizers
@@ -17,23 +18,25 @@ def has_finalizer(service: RayService) -> bool:
     return RAYSERVICE_FINALIZER in service.metadata.finalizers
 
 
-def plan_deletion(observed: Observed) -> Plan:
+def plan_deletion(observed: Observed, settings: Settings) -> Plan:
     """What the storage was is written down before the clusters go: afterwards nobody could tell."""
     service = observed.service
     if not has_finalizer(service):
         return Plan("being deleted; nothing of ours holds it")
     if observed.clusters:
         going: tuple[Action, ...] = (
-            *recording(observed),
+            *recording(observed, settings),
             *live_annotations(observed),
             *_all_away(observed, "the RayService is deleted"),
         )
         return Plan("being deleted; its RayClusters go first", going, requeue_after=LOOK_AGAIN_SECONDS, in_order=True)
     rest = tuple(name for name in service.metadata.finalizers if name != RAYSERVICE_FINALIZER)
-    return Plan("being deleted; removing the finalizer", (*recording(observed), SetFinalizers(rest)), in_order=True)
+    return Plan(
+        "being deleted; removing the finalizer", (*recording(observed, settings), SetFinalizers(rest)), in_order=True
+    )
 
 
-def plan_suspension(observed: Observed) -> Plan | None:
+def plan_suspension(observed: Observed, settings: Settings) -> Plan | None:
     """None where the RayService is neither suspended nor about to be. It never turns back half-way."""
     service = observed.service
     names = Names(service.active, service.pending)
@@ -42,7 +45,7 @@ def plan_suspension(observed: Observed) -> Plan | None:
             return Plan(
                 "being suspended",
                 (
-                    *recording(observed),
+                    *recording(observed, settings),
                     *live_annotations(observed),
                     *_all_away(observed, "the RayService is suspended"),
                 ),

@@ -6,8 +6,9 @@ was last in use: not in the one that the manifest names, which an earlier genera
 
 from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY
 from headstay.plan.raycluster.plan import EventDraft
+from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.generations import Generation, effective_namespace, given_namespace, later_namespace
-from headstay.plan.rayservice.plan import Observed, RecordStorage
+from headstay.plan.rayservice.plan import Observed, RecordStorage, Seen
 
 
 def wants_record(observed: Observed) -> bool:
@@ -41,15 +42,17 @@ def generation(observed: Observed, name: str) -> tuple[Generation, EventDraft | 
     )
 
 
-def recording(observed: Observed) -> tuple[RecordStorage, ...]:
-    """For a RayService whose clusters are about to go."""
-    service = observed.service
-    given = given_namespace(service)
-    if not given:
+def recording(observed: Observed, settings: Settings) -> tuple[RecordStorage, ...]:
+    """For a RayService whose clusters are about to go. Once the one in use is gone, what was written stands."""
+    given, active = given_namespace(observed.service), observed.find(observed.service.active)
+    if not given or active is None:
         return ()
-    wanted = observed.record
-    if service.annotations.get(CLEANUP_POLICY, "").strip() != "Retain":
-        wanted = ""
-    elif (active := observed.find(service.active)) is not None:
-        wanted = effective_namespace(active.cluster)
+    wanted = effective_namespace(active.cluster) if _keys_stay(observed, active, settings) else ""
     return (RecordStorage(given, wanted),) if wanted != observed.record else ()
+
+
+def _keys_stay(observed: Observed, active: Seen, settings: Settings) -> bool:
+    """As the RayCluster's own cleanup will read it: what the RayService says reaches it first (`live_annotations`)."""
+    of_cluster = active.cluster.annotations.get(CLEANUP_POLICY, "")
+    asked = observed.service.annotations.get(CLEANUP_POLICY, of_cluster)
+    return not settings.redis_cleanup or asked.strip() == "Retain"
