@@ -1,5 +1,6 @@
 """What a condition and users' traffic make of what is known of a head's GCS."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,7 +92,16 @@ def test_a_gcs_that_loads_again_has_been_gone_since_it_was_lost() -> None:
 
 def rayservice(**labels: str) -> Observed:
     cluster = ft_cluster(labels={"ray.io/originated-from-crd": "RayService"})
-    return Observed(cluster, pods=(head(labels=labels),), report=report("Gone"))
+    worker = pod("w", labels={"ray.io/serve": "true"}, ready=True)
+    return Observed(cluster, pods=(head(labels=labels), worker), report=report("Gone"))
+
+
+def test_a_head_that_alone_gets_requests_goes_on_getting_them() -> None:
+    """Its proxy answers without a GCS, and a Service without endpoints answers nobody."""
+    observed = rayservice(**{"ray.io/serve": "true"})
+    for others in ((), (pod("w", labels={"ray.io/serve": "true"}, ready=False),), (pod("w", ready=True),)):
+        alone = replace(observed, pods=(observed.pods[0], *others))
+        assert out_of_traffic(alone, SETTINGS, after(9)) == ((), None)
 
 
 def test_the_head_of_a_rayservice_loses_its_serve_label_after_the_grace() -> None:

@@ -116,6 +116,15 @@ def test_a_proxy_that_never_gets_ready_holds_traffic_up_for_a_minute_only() -> N
     assert repointed(upgrading(pods=straggling, running_for=60)) != []
 
 
+def test_what_was_edited_of_the_services_comes_with_the_next_cluster() -> None:
+    edited = {"spec": {"type": "NodePort", "sessionAffinity": "ClientIP", "clusterIP": "10.96.0.7"}}
+    owner = service(active="svc-old", pending="svc-new", serveService=edited)
+    found = observed(owner, seen(deployed(owner, "svc-new")), seen(made_for(owner, "svc-old")), points_at="svc-old")
+    _, serve = actions(plan(found), UpdateService)
+    assert serve.patch["spec"].items() >= {"type": "NodePort", "sessionAffinity": "ClientIP"}.items()
+    assert "clusterIP" not in serve.patch["spec"], "an address is given once"
+
+
 def test_traffic_never_moves_to_where_nobody_would_answer() -> None:
     nobody = pods_of("svc-new", workers_ready=False, head_serves=False)
     assert repointed(upgrading(pods=nobody, head_serves=False, running_for=600)) == []
@@ -159,6 +168,13 @@ def test_the_head_serves_while_its_proxy_answers_and_its_gcs_is_not_known_to_be_
     found = observed(owner, seen(deployed(owner, "svc-old"), pods=pods, head_serves=answers), points_at="svc-old")
     made = plan(found, may_serve=lambda _pod: gcs)
     assert [action.serves for action in actions(made, LabelHead)] == becomes
+
+
+def test_a_head_that_alone_gets_requests_goes_on_getting_them_without_its_gcs() -> None:
+    owner = service(active="svc-old")
+    pods = pods_of("svc-old", workers_ready=False)
+    found = observed(owner, seen(deployed(owner, "svc-old"), pods=pods), points_at="svc-old")
+    assert actions(plan(found, may_serve=lambda _pod: False), LabelHead) == []
 
 
 def test_the_head_s_label_is_looked_after_even_while_the_spec_is_invalid() -> None:

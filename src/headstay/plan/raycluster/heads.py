@@ -3,6 +3,7 @@
 Out of reach is not gone: a head of which nothing is known keeps its traffic, and a condition says that nothing is.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -70,6 +71,15 @@ def may_serve(report: HeadReport | None, grace: float, now: datetime) -> bool | 
     return routing(report, grace, now).serve
 
 
+def alone(head: Pod, pods: Iterable[Pod]) -> bool:
+    """Whether no other Pod of the cluster gets requests. Then its proxy stays: it answers without a GCS."""
+    return not any(
+        pod.ready and pod.metadata.labels.get(SERVE) == "true" and pod.metadata.deletion_timestamp is None
+        for pod in pods
+        if pod.metadata.uid != head.metadata.uid
+    )
+
+
 def out_of_traffic(observed: Observed, settings: Settings, now: datetime) -> tuple[tuple[Label, ...], float | None]:
     """Takes the head out of Serve's Service. Whoever keeps the RayService puts it back (`may_serve`).
 
@@ -82,7 +92,7 @@ def out_of_traffic(observed: Observed, settings: Settings, now: datetime) -> tup
     if observed.report is None or observed.report.pod_uid != head.metadata.uid:
         return (), None
     found = routing(observed.report, settings.gcs_grace_seconds, now)
-    if found.serve is not False:
+    if found.serve is not False or alone(head, observed.pods):
         return (), found.again
     note = f"Took head Pod {head.metadata.name} out of Serve's Service: its GCS is gone"
     return (Label(head, {SERVE: "false"}, EventDraft("Normal", "UpdatedHeadPodServeLabel", "Update", note)),), None

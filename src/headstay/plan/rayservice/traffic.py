@@ -13,6 +13,7 @@ from headstay.model.ray import CLUSTER, HEAD, IDENTIFIER, NODE_TYPE, ORIGINATED_
 from headstay.model.ray import Service as ServiceView
 from headstay.model.ray_names import identifier
 from headstay.model.rayservice import RayService
+from headstay.plan.raycluster.heads import alone
 from headstay.plan.raycluster.services import head_service, serve_ports
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.clusters import head_service_name, serve_service_name
@@ -31,6 +32,8 @@ from headstay.plan.rayservice.serve_config import serve_config, serve_config_has
 
 MayServe = Callable[[Pod], bool | None]
 """Whether a head may get requests, as far as whoever watches its GCS knows; None where nobody knows."""
+
+_GIVEN_ONCE = frozenset({"ports", "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"})
 
 STRAGGLER_SECONDS = 60.0
 """For so long the traffic waits for the last proxies of a cluster that serves already."""
@@ -79,8 +82,10 @@ def services(observed: Observed, target: Seen, settings: Settings) -> tuple[Acti
 
 
 def _repoint(found: ServiceView, wanted: Obj, target: Seen) -> UpdateService:
+    """All that was asked for, as KubeRay does; addresses and node ports that it was given stay."""
     gone: Obj = {key: None for key in found.spec.selector if key not in wanted["spec"]["selector"]}
-    patch: Obj = {"selector": wanted["spec"]["selector"] | gone}
+    patch: Obj = {key: value for key, value in wanted["spec"].items() if key not in _GIVEN_ONCE}
+    patch["selector"] = wanted["spec"]["selector"] | gone
     if {port.name: port.port for port in found.spec.ports} != {
         port.get("name", ""): port["port"] for port in wanted["spec"]["ports"]
     }:
@@ -131,17 +136,17 @@ def head_labels(observed: Observed, names: Names, may_serve: MayServe) -> tuple[
         seen = observed.find(name)
         if seen is None or seen.head is None:
             continue
-        serves, why = _head_serves(observed.service, seen, may_serve(seen.head))
+        serves, why = _head_serves(observed.service, seen, seen.head, may_serve(seen.head))
         if serves is not None and seen.head.metadata.labels.get(SERVE) != str(serves).lower():
             actions.append(LabelHead(seen.head, serves, why))
     return tuple(actions)
 
 
-def _head_serves(service: RayService, seen: Seen, allowed: bool | None) -> tuple[bool | None, str]:
+def _head_serves(service: RayService, seen: Seen, head: Pod, allowed: bool | None) -> tuple[bool | None, str]:
     """None where it stays as it is."""
     if service.head_outside:
         return False, "excludeHeadPodFromServeSvc is true"
-    if allowed is False:
+    if allowed is False and not alone(head, seen.pods):
         return False, "its GCS is gone"
     match seen.head_serves:
         case None:
