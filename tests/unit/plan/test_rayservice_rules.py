@@ -77,6 +77,11 @@ BROKEN: list[tuple[Obj, str, str]] = [
     (incremental(gatewayClassName=""), "Spec", "gatewayClassName is not set"),
     ({"serveConfigV2": "applications: ["}, "Spec", "serveConfigV2 is not YAML"),
     ({"serveConfigV2": "- a"}, "Spec", "serveConfigV2 is a list; it must be a mapping"),
+    (
+        head(template=head_template(ports=[{"name": "dashboard", "containerPort": 8265}])),
+        "Spec",
+        'none is named "serve"; add {"name": "serve", "containerPort": 8000}',
+    ),
 ]
 
 
@@ -182,6 +187,17 @@ def test_beside_a_kuberay_operator_nothing_is_done_but_to_say_so() -> None:
     assert condition(status(observed(owner)), "headstay.io/ManagedByKubeRay") is not None  # until the finalizer is on
     owner = service(conditions=told["conditions"])
     assert condition(status(observed(owner)), "headstay.io/ManagedByKubeRay") is None
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    ["headstay.io/gcs-recovery", "headstay.io/worker-return-timeout", "headstay.io/replace-lost-workers"],
+)
+def test_how_a_cluster_recovers_reaches_one_that_runs(annotation: str) -> None:
+    old = made_for(service(), "svc-old")
+    owner = service(active="svc-old", annotations={annotation: "x"})
+    updates = [action for action in plan(observed(owner, seen(old))).actions if isinstance(action, UpdateCluster)]
+    assert {"metadata": {"annotations": {annotation: "x"}}} in [update.patch for update in updates]
 
 
 # --- deletion and suspension ------------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ def _scaled(found: list[Obj], wanted: list[Obj]) -> list[Obj]:
 
 
 def live_annotations(observed: Observed) -> tuple[UpdateCluster, ...]:
-    """What the RayService says of deletion, on all its clusters."""
+    """What the RayService says of deletion and recovery, on all its clusters. What it says no more stays with them."""
     asked = {key: value for key, value in observed.service.annotations.items() if key in LIVE_ANNOTATIONS}
     return tuple(
         UpdateCluster(seen.cluster, {"metadata": {"annotations": missing}})

@@ -27,7 +27,9 @@ from headstay.model.ray import (
 from headstay.model.rayservice import CLUSTER_HASH, WORKER_GROUPS, RayService
 from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY
 from headstay.plan.raycluster.identity import storage_namespace, storage_namespace_env, uses_redis
+from headstay.plan.raycluster.in_place import GCS_RECOVERY
 from headstay.plan.raycluster.recreate import hash_of
+from headstay.plan.raycluster.returns import REPLACE, RETURN_TIMEOUT
 from headstay.plan.raycluster.settings import Settings
 
 SCALE = "headstay.io/worker-replicas"
@@ -37,8 +39,8 @@ DEPLOYED = "headstay.io/serve-config-hash"
 RETIRED = "headstay.io/retired-at"
 """Annotation of a RayCluster: when its RayService stopped using it."""
 
-LIVE_ANNOTATIONS = (CLEANUP_POLICY, DELETION_TIMEOUT)
-"""How a cluster is to be deleted must reach clusters that run already."""
+LIVE_ANNOTATIONS = (CLEANUP_POLICY, DELETION_TIMEOUT, GCS_RECOVERY, RETURN_TIMEOUT, REPLACE)
+"""What a RayCluster is asked while it runs must reach those that run already: how it ends, and how it recovers."""
 
 _KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
 

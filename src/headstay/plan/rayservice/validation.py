@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from headstay.model.rayservice import INCREMENTAL, INITIALIZING_TIMEOUT, NEW_CLUSTER, RayService
 from headstay.plan.raycluster.plan import EventDraft
+from headstay.plan.raycluster.services import serve_ports
 from headstay.plan.raycluster.validation import is_dns_label, spec_problem
 from headstay.plan.rayservice.generations import pseudo_cluster
 from headstay.plan.rayservice.serve_config import ServeConfigError, serve_config
@@ -86,6 +87,11 @@ def _spec(service: RayService) -> Rules:
         serve_config(str(spec.get("serveConfigV2") or ""))
     except ServeConfigError as error:
         yield f"serveConfigV2 {error}"
+    if not serve_ports(pseudo_cluster(service)):
+        yield (
+            'rayClusterConfig.headGroupSpec.template lists ports and none is named "serve"; add '
+            '{"name": "serve", "containerPort": 8000} to its first container: requests come in there'
+        )
 
 
 def _incremental(service: RayService) -> Rules:
