@@ -23,19 +23,22 @@ from headstay.model.ray import (
 )
 from headstay.model.ray_names import head_ingress, head_service, identifier
 from headstay.model.resource import INGRESSES
-from headstay.plan.raycluster.head_names import LAST_HEAD
-from headstay.plan.raycluster.journal import RECOVERIES
 from headstay.plan.raycluster.plan import Create, EventDraft, Observed, Update
 from headstay.plan.raycluster.services import head_ports
 
 # kubectl's own note about the RayCluster; on another object it would make kubectl compute wrong patches.
-# Ours would change the Ingress with each head.
-_NOT_COPIED = frozenset({INGRESS_CLASS, LAST_HEAD, RECOVERIES, "kubectl.kubernetes.io/last-applied-configuration"})
+_NOT_COPIED = frozenset({INGRESS_CLASS, "kubectl.kubernetes.io/last-applied-configuration"})
+_OURS = "headstay.io/"
+"""What Headstay notes on a RayCluster, and is asked there, says nothing to an Ingress and would change it often."""
 
 
 class Finding(NamedTuple):
     actions: tuple[Create | Update, ...] = ()
     event: EventDraft | None = None
+
+
+def _is_copied(annotation: str) -> bool:
+    return annotation not in _NOT_COPIED and not annotation.startswith(_OURS)
 
 
 def ingress_step(observed: Observed) -> Finding:
@@ -97,7 +100,7 @@ def ingress_for(cluster: RayCluster) -> Obj:
                 APP_NAME: APPLICATION,
                 CREATED_BY: COMPONENT,
             },
-            "annotations": {key: text for key, text in cluster.annotations.items() if key not in _NOT_COPIED},
+            "annotations": {key: text for key, text in cluster.annotations.items() if _is_copied(key)},
             "ownerReferences": [cluster.owner_reference()],
         },
         "spec": spec,
