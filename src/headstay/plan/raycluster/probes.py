@@ -1,7 +1,8 @@
 """Liveness and readiness of a Ray container, where the user gave none.
 
 Since Ray 2.53 one HTTP endpoint of the node's agent answers for all of it; before, the raylet and (on the head) the
-GCS are asked one after the other. Worker liveness never depends on the GCS: workers must outlive the head.
+GCS are asked one after the other. Workers must outlive a head: without a GCS a
+worker's check fails in the end, after the ten minutes that its raylet waits for one as well.
 """
 
 import re
