@@ -209,6 +209,7 @@ def redis_loses_its_data(environment: dict[str, str]) -> None:
     cluster.redis("FLUSHALL")
     cluster.wait("the data's new life is told", lambda: new_life(cluster, before.storage.epoch), timeout=180)
     assert keeper_state(cluster).storage.begun == "DataLost"
+    cluster.wait("the loss is announced", lambda: announced(cluster), timeout=60)
     cluster.wait("the worker started again", lambda: "" if restarts(cluster.pod("worker")) else "0", timeout=180)
     cluster.wait_ready()
     cluster.in_head("python3", "/home/ray/samples/detached_actor.py")
@@ -223,6 +224,14 @@ ASK_KEEPER = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:4425
 
 def keeper_state(cluster: Cluster) -> KeeperState:
     return msgspec.json.decode(cluster.in_head("python3", "-c", ASK_KEEPER), type=KeeperState)
+
+
+def announced(cluster: Cluster) -> str:
+    """In an Event and in a condition."""
+    said = [event for event in cluster.get("events") if event["reason"] == "RedisDataLost"]
+    conditions = cluster.get("rayclusters")[0]["status"]["conditions"]
+    kept = [found["status"] for found in conditions if found["type"] == "headstay.io/RedisDataKept"]
+    return "" if said and kept == ["False"] else f"Events {said}, RedisDataKept {kept}"
 
 
 def new_life(cluster: Cluster, before: str) -> str:
