@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
+from .epoch import Marker
+
 _REVIVALS_KEPT = 10
 
 
@@ -20,7 +22,7 @@ class Board:
         self._sequence = int(time.time() * 1000)
         self._gcs: Dict[str, Any] = {"phase": phase, "since": time.time(), "why": why}
         self._redis: Dict[str, Any] = {"phase": "Unknown", "since": time.time(), "why": ""}
-        self._storage: Dict[str, Any] = {"phase": "Unknown", "epoch": "", "begun": "", "why": ""}
+        self._storage: Dict[str, Any] = {"phase": "Unknown", "epoch": "", "begun": "", "at": "", "why": ""}
         self._sample: Dict[str, Optional[int]] = {"keys": None, "bytes": None}
         self._revivals: List[Dict[str, Any]] = []
         self._revived = 0
@@ -43,9 +45,9 @@ class Board:
     def redis(self, phase: str, why: str = "") -> None:
         self._set(self._redis, phase, why)
 
-    def storage(self, phase: str, why: str = "", epoch: str = "", begun: str = "") -> None:
+    def storage(self, phase: str, why: str = "", marker: "Optional[Marker]" = None) -> None:
         """An epoch once known stays known."""
-        life = {"epoch": epoch, "begun": begun} if epoch else {}
+        life = {"epoch": marker.epoch, "begun": marker.begun, "at": marker.at} if marker and marker.epoch else {}
         with self._lock:
             new = {**self._storage, **life, "phase": phase, "why": why}
             if new == self._storage:

@@ -81,8 +81,7 @@ class Lives:
 
     def _do(self, ruling: Ruling, namespace: Namespace, redis: Connection) -> None:
         if ruling.kind == "Emptied":
-            known = self._known or ruling.marker or Marker("", "")
-            self._board.storage("Emptied", ruling.why, known.epoch, known.begun)
+            self._board.storage("Emptied", ruling.why, self._known or ruling.marker)
             return
         marker = ruling.marker
         if ruling.kind == "Keep" and marker is not None:
@@ -101,7 +100,7 @@ class Lives:
             )
         self._known = marker
         if marker is not None:
-            self._board.storage("Marked", "", marker.epoch, marker.begun)
+            self._board.storage("Marked", "", marker)
 
     def _say(self, message: str) -> None:
         if message != self._told:

@@ -40,13 +40,15 @@ class StorageNow(msgspec.Struct, frozen=True):
     """The storage namespace. `epoch` names one life of its data: another epoch is a fresh start.
 
     `begun` tells how the epoch began: "New" (nothing was there), "Adopted" (tables without a marker), or "DataLost"
-    (the marker had gone: Redis lost its data). `keys` (entries of Ray's tables) and `bytes` are sampled, None where not
-    known. `why` is for people: what the phase Unknown or Emptied comes from.
+    (the marker had gone: Redis lost its data); `at` when, by the clock of the head that began it. `keys` (entries of
+    Ray's tables) and `bytes` are sampled, None where not known. `why` is for people: what the phase Unknown or Emptied
+    comes from.
     """
 
     phase: StoragePhase = "Unknown"
     epoch: str = ""
     begun: str = ""
+    at: str = ""
     keys: int | None = None
     bytes: int | None = None
     why: str = ""

@@ -8,7 +8,10 @@ import msgspec
 import pytest
 
 from headstay.keeper.board import Board
+from headstay.keeper.epoch import Marker
 from headstay.model.keeper_state import KeeperState
+
+E1 = Marker("e1", "New", "c1", at="2026-11-27T08:00:00Z")
 
 
 def read(board: Board) -> KeeperState:
@@ -26,7 +29,7 @@ def same(told: Any, understood: Any) -> bool:
 def test_every_part_is_in_the_contract() -> None:
     board = Board("one")
     board.redis("Away", "Redis at redis:6379: timed out")
-    board.storage("Marked", "", "e1", "New")
+    board.storage("Marked", "", E1)
     board.sample(10, 2000)
     board.gcs("Serving")
     board.lost("Gone", "it ended with signal 9", time.monotonic())
@@ -38,7 +41,7 @@ def test_every_part_is_in_the_contract() -> None:
 CHANGES: list[Callable[[Board], None]] = [
     lambda board: board.gcs("Serving"),
     lambda board: board.redis("Answers"),
-    lambda board: board.storage("Marked", "", "e1", "New"),
+    lambda board: board.storage("Marked", "", E1),
 ]
 
 
@@ -86,7 +89,7 @@ def test_the_last_ten_revivals_are_told() -> None:
 
 def test_an_epoch_once_known_stays_known() -> None:
     board = Board("one")
-    board.storage("Marked", "", "e1", "New")
+    board.storage("Marked", "", E1)
     board.storage("Unknown", "NOPERM")
     assert (read(board).storage.epoch, read(board).storage.phase) == ("e1", "Unknown")
 

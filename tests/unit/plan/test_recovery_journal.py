@@ -199,6 +199,22 @@ def test_a_sidecar_that_comes_first_by_name_is_not_taken_for_ray() -> None:
     assert (record.how, record.id) == ("Restarted", "uid-head/1")
 
 
+@pytest.mark.parametrize(
+    ("began", "moved", "lost"),
+    [(-70, False, False), (5, False, True), (5, True, False)],
+    ids=["the first epoch", "a later one", "in a place that the user chose"],
+)
+def test_new_data_in_a_cluster_that_was_complete_is_a_loss(began: float, moved: bool, lost: bool) -> None:
+    """The keeper that knew the old data ended with its head; the next one finds nothing."""
+    cluster = ft(provisioned=-65)
+    if moved:
+        cluster.annotations["headstay.io/redis-storage-former"] = '[{"host":"old","namespace":"n"}]'
+    restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
+    found = report(storage=StorageNow("Marked", epoch="e2", begun="New", at=at(began)))
+    (record,) = journal_of(observe(cluster, found, of=restarted), TableSeen())
+    assert (record.epoch, record.data_lost) == ("e2", lost)
+
+
 def test_with_restart_head_a_recovery_is_written_down_without_events_or_conditions() -> None:
     annotated = ft()
     annotated.metadata.annotations.pop("headstay.io/gcs-recovery")

@@ -6,22 +6,24 @@ What is written is never changed, only completed.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from headstay.model.head_report import HeadReport
-from headstay.model.keeper_state import Revival
+from headstay.model.keeper_state import Revival, StorageNow
 from headstay.model.meta import Pod
 from headstay.model.ray import RayCluster
 from headstay.model.timestamps import parse, rfc3339_micro
 from headstay.plan.raycluster.heads import the_head
 from headstay.plan.raycluster.identity import ft_enabled
+from headstay.plan.raycluster.places import former_storages
 from headstay.plan.raycluster.plan import Observed
 
 RECOVERIES = "headstay.io/recoveries"
 _KEPT = 10
+_CLOCKS_APART = timedelta(seconds=60)
 
 How = Literal["InPlace", "Restarted", "Replaced"]
 
@@ -106,7 +108,7 @@ def journal_of(observed: Observed, table: TableSeen) -> tuple[Record, ...]:
         found[record.id] = _completed(found[record.id], record) if record.id in found else _explained(record, given_up)
     # Those that are not back yet come last. Not by when they began: a kubelet's clock is another, in whole seconds.
     records = sorted(found.values(), key=lambda record: (record.back is None, record.back or record.began))[-_KEPT:]
-    return _with_table(_with_epoch(tuple(records), report), table)
+    return _with_table(_with_epoch(cluster, tuple(records), report), table)
 
 
 def _is_given_up(record: Record, head: Record) -> bool:
@@ -190,7 +192,7 @@ def _of_head(observed: Observed, head: Pod, report: HeadReport | None) -> list[R
     ]
 
 
-def _with_epoch(records: tuple[Record, ...], report: HeadReport | None) -> tuple[Record, ...]:
+def _with_epoch(cluster: RayCluster, records: tuple[Record, ...], report: HeadReport | None) -> tuple[Record, ...]:
     """The newest record carries the life of the data that followed it, and tells of a loss that none told of before."""
     last = records[-1] if records else None
     if report is None or report.state is None or last is None or not last.back:
@@ -198,10 +200,23 @@ def _with_epoch(records: tuple[Record, ...], report: HeadReport | None) -> tuple
     storage = report.state.storage
     if not storage.epoch or last.epoch == storage.epoch:
         return records
-    lost = storage.begun == "DataLost" and all(record.epoch != storage.epoch for record in records)
+    lost = _tells_of_a_loss(cluster, storage) and all(record.epoch != storage.epoch for record in records)
     if last.epoch and not lost:
         return records
     return (*records[:-1], msgspec.structs.replace(last, epoch=storage.epoch, data_lost=last.data_lost or lost))
+
+
+def _tells_of_a_loss(cluster: RayCluster, storage: StorageNow) -> bool:
+    """A keeper that came after the loss finds nothing and calls it new. In a cluster that was complete it is not.
+
+    Unless the user moved the storage, where all is new on purpose.
+    """
+    if storage.begun != "New":
+        return storage.begun == "DataLost"
+    complete, began = _provisioned(cluster), _micro(storage.at or None)
+    if complete is None or began is None or former_storages(cluster):
+        return False
+    return parse(began) > complete + _CLOCKS_APART
 
 
 def _with_table(records: tuple[Record, ...], table: TableSeen) -> tuple[Record, ...]:
