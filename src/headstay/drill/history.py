@@ -86,10 +86,14 @@ class Phase(msgspec.Struct, frozen=True, tag="phase"):
 
 
 class Note(msgspec.Struct, frozen=True, tag="note"):
-    """Something a reader of the report should know: a wait that reached its bound, a driver started anew."""
+    """Something a reader of the report should know: a wait that reached its bound, a driver started anew.
+
+    `stalled` is for how many seconds until `at` the machine that the drill runs on stood still, 0 in other notes.
+    """
 
     at: float
     text: str
+    stalled: float = 0.0
 
 
 Record = Call | Fault | Look | Actor | Phase | Note

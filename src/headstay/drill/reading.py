@@ -148,6 +148,12 @@ class Reading:
             waited_until = max(waited_until, until if call.ended is None else call.ended)
         return [*found, (waited_until, until)] if waited_until < until else found
 
+    def stalls(self, outage: Outage) -> list[tuple[float, float]]:
+        """The stretches of an outage in which the machine stood still: whoever asked, and who answered, perhaps too."""
+        until = self.run.ended if outage.ended is None else outage.ended
+        spans = [(max(note.at - note.stalled, outage.began), min(note.at, until)) for note in self.notes]
+        return [(began, ended) for began, ended in spans if ended > began]
+
     def lives_of(self, role: str) -> list[Life]:
         return [life for life in self.lives if life.pod.role == role]
 

@@ -115,7 +115,8 @@ class OneRun:
             await asyncio.sleep(_ASLEEP)
             late = time.monotonic() - asleep - _ASLEEP
             if late > _STALL:
-                self._write(Note(time.time(), f"the machine that the drill runs on stalled for {late:.1f} s"))
+                text = f"the machine that the drill runs on stalled for {late:.1f} s"
+                self._write(Note(time.time(), text, stalled=late))
 
     async def _skipped(self) -> bool:
         """A combination of which one part cannot be done is not done at all."""

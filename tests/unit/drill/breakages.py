@@ -7,7 +7,7 @@ import msgspec
 from tests.unit.drill.histories import ALL_END, Scene, good_run, worker
 
 from headstay.drill.checkers.downtime import bound_of
-from headstay.drill.history import Actor, Call, Look, PodSeen, Record, Run
+from headstay.drill.history import Actor, Call, Look, Note, PodSeen, Record, Run
 from headstay.drill.promises import promise
 from headstay.drill.reading import Reading
 
@@ -172,6 +172,13 @@ def too_long_away(scene: Scene) -> Run | None:
         return None
     scene.back = scene.injected + (bound_of(Reading(good_run(scene))) or 0) + 1
     return good_run(scene)
+
+
+def too_long_away_on_a_machine_that_stood_still(scene: Scene) -> Run | None:
+    run = too_long_away(scene)
+    if run is None:
+        return None
+    return replace(run, records=(*run.records, Note(scene.back - 0.5, "it stalled", stalled=2.0)))
 
 
 def away_again(scene: Scene) -> Run | None:
@@ -347,6 +354,9 @@ BREAKAGES: dict[str, Breakage] = {
     "a write is replaced by an older one": Breakage(write_stale, WRITES),
     "a key holds what nobody wrote": Breakage(write_never_made, WRITES),
     "new actors wait too long": Breakage(too_long_away, DOWNTIME),
+    "the machine stood still while new actors waited": Breakage(
+        too_long_away_on_a_machine_that_stood_still, unknown=DOWNTIME
+    ),
     "new actors have to wait again": Breakage(away_again, DOWNTIME, perhaps_unknown=ACTORS),
     "the head restarts once more": Breakage(head_restarted_once_more, HEADS),
     "there are two heads": Breakage(two_heads, ONE),

@@ -28,10 +28,10 @@ def downtime_bounded(reading: Reading) -> Verdict:
     evidence, unproved = [], 0.0
     for outage in reading.outages:
         lasted = (outage.ended or reading.run.ended) - outage.began
-        pauses = (ended - began for began, ended in reading.unasked(outage))
-        unasked = sum(pause for pause in pauses if pause > LONGEST_PAUSE_S)
-        if lasted > bound >= lasted - unasked:
-            unproved = max(unproved, unasked)
+        pauses = [(began, ended) for began, ended in reading.unasked(outage) if ended - began > LONGEST_PAUSE_S]
+        blind = _covered([*pauses, *reading.stalls(outage)])
+        if lasted > bound >= lasted - blind:
+            unproved = max(unproved, blind)
         elif lasted > bound:
             later = outage.began > reading.injected
             begun = f", from {reading.since(outage.began):.1f} s after the fault on" if later else ""
@@ -42,12 +42,23 @@ def downtime_bounded(reading: Reading) -> Verdict:
         return Verdict(NAME, "invalid", f"{evidence[0].text[0].upper()}{evidence[0].text[1:]}.", tuple(evidence))
     if unproved:
         return Verdict(
-            NAME, "unknown", f"Nobody asked for a new actor for {unproved:.1f} s; they may have been answered."
+            NAME,
+            "unknown",
+            f"For {unproved:.1f} s nobody asked for a new actor, or the machine stood still: nobody can tell.",
         )
     if reading.back is None:
         return Verdict(NAME, "unknown", "The run ended before a new actor was answered, and within the bound.")
     longest = max((outage.ended or 0) - outage.began for outage in reading.outages)
     return Verdict(NAME, "valid", f"{longest:.2f} s; the bound is {bound:.1f} s.")
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """The seconds that lie in at least one of the spans."""
+    total, until = 0.0, float("-inf")
+    for began, ended in sorted(spans):
+        total += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return total
 
 
 def bound_of(reading: Reading) -> float | None:
