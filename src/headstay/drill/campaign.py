@@ -32,6 +32,11 @@ WHOLE_BOUND = 600.0
 """For a cluster that is made: images may have to be pulled."""
 FRESH_BOUND = 180.0
 CONNECT_BOUND = 180.0
+RUNS_A_CLUSTER = 25
+"""Ray keeps the worker process of an actor that was being made when its GCS died, for good. Each answers the next fault
+
+too, and after some fifty runs a new actor took twice as long (docs/drills.md).
+"""
 INTERRUPTED = "interrupted"
 
 
@@ -59,6 +64,7 @@ class Campaign:
     _load: Load | None = None
     _recovery: str = ""
     _spoiled: bool = False
+    _runs_here: int = 0
 
     async def go(self) -> None:
         """Cancelling it ends the run that is on, heals, and stops the workload; the place is the caller's to remove."""
@@ -108,14 +114,15 @@ class Campaign:
             self.runs.append(run)
             self.watcher.ended(run)
         spent = any(KINDS[step.name].spends for step in planned.combination.steps)
-        self._spoiled = not one.well or spent
+        self._runs_here += 1
+        self._spoiled = not one.well or spent or (self.place.own and self._runs_here >= RUNS_A_CLUSTER)
 
     async def _prepare(self, planned: Planned) -> None:
         """The target is whole, its head has never restarted, the workload runs. Makes it anew where it must be."""
         if planned.recovery != self._recovery or self._spoiled:
             await self._stop()
             await (self.place.make if planned.recovery != self._recovery else self.place.remake)(planned.recovery)
-            self._recovery, self._spoiled = planned.recovery, False
+            self._recovery, self._spoiled, self._runs_here = planned.recovery, False, 0
             await self._start()
             return
         if not self.place.own and any(KINDS[step.name].own_only for step in planned.combination.steps):
