@@ -245,11 +245,11 @@ def test_a_user_s_own_probe_stays() -> None:
     assert container["readinessProbe"] != mine
 
 
-def test_a_worker_of_a_rayservice_is_ready_when_its_proxy_is() -> None:
+def test_a_worker_of_a_rayservice_is_ready_by_its_proxy_alone_since_all_else_asks_the_gcs() -> None:
     of = cluster(rayVersion="2.60.0", labels={"ray.io/originated-from-crd": "RayService"})
     ready = ray(worker(of))["readinessProbe"]
     assert ready["failureThreshold"] == 1
-    assert "http://localhost:8000/-/healthz" in ready["exec"]["command"][2]
+    assert ready["httpGet"] == {"path": "/-/healthz", "port": 8000}
     assert worker(of)["metadata"]["labels"]["ray.io/serve"] == "true"
     assert head(of)["metadata"]["labels"]["ray.io/serve"] == "false"
     assert env_of(ray(head(of)))["RAY_SERVE_KV_TIMEOUT_S"] == "5"

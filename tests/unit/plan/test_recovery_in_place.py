@@ -90,17 +90,6 @@ def test_workers_look_for_the_gcs_quickly_unless_the_user_set_how_often() -> Non
     ] == ("700")
 
 
-def test_a_worker_that_serves_is_ready_by_its_proxy_alone_since_all_else_asks_the_gcs() -> None:
-    labels = {"ray.io/originated-from-crd": "RayService"}
-    subject = ft_cluster(annotations=IN_PLACE, labels=labels)
-    (group,) = subject.worker_groups
-    probe = container_of(worker_pod(subject, group, KEPT, replica_index=0))["readinessProbe"]
-    assert probe["httpGet"] == {"path": "/-/healthz", "port": 8000}
-    assert probe["failureThreshold"] == 1
-    as_kuberay = ft_cluster(labels=labels)
-    assert "exec" in container_of(worker_pod(as_kuberay, group, KEPT, replica_index=0))["readinessProbe"]
-
-
 def test_a_head_that_is_told_to_go_is_soon_gone_unless_the_user_set_how_long_it_may_take() -> None:
     variable = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
     assert env_of(head_pod(ft_cluster(annotations=IN_PLACE), KEPT))[variable] == "2"

@@ -47,7 +47,7 @@ from headstay.plan.raycluster.fault_tolerance import protect_head, protect_worke
 from headstay.plan.raycluster.head_names import next_head_letters
 from headstay.plan.raycluster.identity import STORAGE_LABEL, storage_identity
 from headstay.plan.raycluster.in_place import gcs_host, gcs_recovery, reconnect_quickly, supervise_gcs
-from headstay.plan.raycluster.probes import Readiness, add_probes
+from headstay.plan.raycluster.probes import add_probes
 from headstay.plan.raycluster.ray_start import complete_params, install_command, ray_start_command
 from headstay.plan.raycluster.recreate import recreates, spec_hash
 from headstay.plan.raycluster.settings import Settings
@@ -202,10 +202,8 @@ def _finish(cluster: RayCluster, settings: Settings, pod: Obj, params: dict[str,
         add_env(init, "RAY_IP", fqdn.split(".")[0])
     _environment(cluster, settings, container, start, fqdn=None if head else fqdn)
     if settings.probes_injection:
-        ready: Readiness = "Node"
-        if cluster.creator == "RayService" and not head:
-            ready = "ServeProxy" if in_place else "NodeAndServeProxy"
-        add_probes(container, params, version=cluster.ray_version, head=head, ready=ready)
+        serves = cluster.creator == "RayService"
+        add_probes(container, params, version=cluster.ray_version, head=head, serves=serves)
 
 
 def _environment(cluster: RayCluster, settings: Settings, container: Obj, start: str, *, fqdn: str | None) -> None:

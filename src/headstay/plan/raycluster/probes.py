@@ -7,15 +7,12 @@ worker's check fails in the end, after the ten minutes that its raylet waits for
 
 import re
 from copy import deepcopy
-from typing import Literal
 
 from headstay.model.objects import Obj
 from headstay.model.ray import AGENT_PORT, DASHBOARD_PORT, SERVE_PORT
 from headstay.plan.raycluster.containers import port_named
 
 _ONE_ENDPOINT_SINCE = (2, 53, 0)
-
-Readiness = Literal["Node", "NodeAndServeProxy", "ServeProxy"]
 
 
 def ray_version(text: str) -> tuple[int, int, int] | None:
@@ -24,11 +21,10 @@ def ray_version(text: str) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
-def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bool, ready: Readiness) -> None:
-    """`ready` says what has to answer before the Pod counts as ready.
+def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bool, serves: bool) -> None:
+    """`serves` marks a worker of a RayService: it is ready when its Serve proxy is, which answers without a GCS.
 
-    A worker of a RayService is ready only when its Serve proxy is. KubeRay asks the node too, whose raylet asks the GCS
-    whether it is alive: without one all workers would leave the Service. The proxy alone answers without a GCS.
+    KubeRay asks the node too, whose raylet asks the GCS whether it is alive: without one all workers leave the Service.
     """
     parsed = ray_version(version)
     agent = _port(params, "dashboard-agent-listen-port", AGENT_PORT)
@@ -43,14 +39,11 @@ def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bo
     if container.get("livenessProbe") is None:
         container["livenessProbe"] = deepcopy(handler) | _pace(delay=30, failures=120, timeout=timeout)
     if container.get("readinessProbe") is None:
-        serve = port_named(container, "serve", SERVE_PORT)
-        if ready == "Node":
-            probe = deepcopy(handler) | _pace(delay=10, failures=10, timeout=timeout)
-        elif ready == "NodeAndServeProxy":
-            probe = _bash([*checks, _check(serve, "-/healthz", 10)]) | _pace(delay=10, failures=1, timeout=timeout)
-        else:
-            probe = {"httpGet": {"path": "/-/healthz", "port": serve}} | _pace(delay=10, failures=1, timeout=5)
-        container["readinessProbe"] = probe
+        ready = deepcopy(handler) | _pace(delay=10, failures=10, timeout=timeout)
+        if serves and not head:
+            proxy: Obj = {"httpGet": {"path": "/-/healthz", "port": port_named(container, "serve", SERVE_PORT)}}
+            ready = proxy | _pace(delay=10, failures=1, timeout=5)
+        container["readinessProbe"] = ready
 
 
 def _pace(*, delay: int, failures: int, timeout: int) -> Obj:
