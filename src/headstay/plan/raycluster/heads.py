@@ -73,11 +73,12 @@ def may_serve(report: HeadReport | None, grace: float, now: datetime) -> bool | 
 
 def alone(head: Pod, pods: Iterable[Pod]) -> bool:
     """Whether no other Pod of the cluster gets requests. Then its proxy stays: it answers without a GCS."""
-    return not any(
-        pod.ready and pod.metadata.labels.get(SERVE) == "true" and pod.metadata.deletion_timestamp is None
-        for pod in pods
-        if pod.metadata.uid != head.metadata.uid
-    )
+    return not any(gets_requests(pod) for pod in pods if pod.metadata.uid != head.metadata.uid)
+
+
+def gets_requests(pod: Pod) -> bool:
+    """Whether Serve's Service sends it any, once that points at its cluster."""
+    return pod.ready and pod.metadata.deletion_timestamp is None and pod.metadata.labels.get(SERVE) == "true"
 
 
 def out_of_traffic(observed: Observed, settings: Settings, now: datetime) -> tuple[tuple[Label, ...], float | None]:

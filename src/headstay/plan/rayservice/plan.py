@@ -5,8 +5,9 @@ from typing import TypeAlias
 
 from headstay.model.meta import Pod
 from headstay.model.objects import Obj
-from headstay.model.ray import HEAD, NODE_TYPE, SERVE, RayCluster, Service
+from headstay.model.ray import HEAD, NODE_TYPE, RayCluster, Service
 from headstay.model.rayservice import RayService
+from headstay.plan.raycluster.heads import gets_requests
 from headstay.plan.raycluster.plan import EventDraft
 from headstay.plan.rayservice.serving import Applications
 
@@ -49,7 +50,7 @@ class Seen:
     @property
     def endpoints(self) -> list[Pod]:
         """The Pods that the serve Service sends requests to, once it points at this cluster."""
-        return [pod for pod in self.pods if pod.ready and _lives(pod) and pod.metadata.labels.get(SERVE) == "true"]
+        return [pod for pod in self.pods if gets_requests(pod)]
 
 
 def _lives(pod: Pod) -> bool:
