@@ -1,8 +1,8 @@
 """Liveness and readiness of a Ray container, where the user gave none.
 
 Since Ray 2.53 one HTTP endpoint of the node's agent answers for all of it; before, the raylet and (on the head) the
-GCS are asked one after the other. Workers must outlive a head: without a GCS a
-worker's check fails in the end, after the ten minutes that its raylet waits for one as well.
+GCS are asked one after the other. Workers must outlive a head: without a GCS a worker's check fails in the end, after
+the ten minutes that its raylet waits for one as well.
 """
 
 import re
@@ -28,12 +28,12 @@ def add_probes(container: Obj, params: dict[str, str], *, version: str, head: bo
     """
     parsed = ray_version(version)
     agent = _port(params, "dashboard-agent-listen-port", AGENT_PORT)
-    checks = [_check(agent, "api/local_raylet_healthz", 2)]
-    if head:
-        checks.append(_check(_port(params, "dashboard-port", DASHBOARD_PORT), "api/gcs_healthz", 10))
     if parsed is not None and parsed >= _ONE_ENDPOINT_SINCE:
         handler: Obj = {"httpGet": {"path": "/api/healthz", "port": agent}}
     else:
+        checks = [_check(agent, "api/local_raylet_healthz", 2)]
+        if head:
+            checks.append(_check(_port(params, "dashboard-port", DASHBOARD_PORT), "api/gcs_healthz", 10))
         handler = _bash(checks)
     timeout = 5 if head else 2
     if container.get("livenessProbe") is None:
