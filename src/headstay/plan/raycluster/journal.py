@@ -2,7 +2,7 @@
 
 Everything is derived from what is there to see, the head Pod and what its keeper still tells, and compared with what
 is written: whoever looks next, another leader too, neither repeats a recovery nor loses one that is still told.
-What is written is never changed, only completed.
+What is written is only completed; but a recovery in place that was given up becomes part of the head's that followed.
 """
 
 from collections.abc import Iterable
