@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 Recovery = Literal["RestartHead", "InPlace"]
 
-PATIENCE_S = 50.0
-"""A head in place waits 60 s for Redis (`RAY_gcs_rpc_server_reconnect_timeout_s`), less what it takes to notice."""
+PATIENCE_S = 280.0
+"""A head in place waits 300 s for Redis (`RAY_gcs_rpc_server_reconnect_timeout_s`), less what it takes to notice."""
 NODE_PATIENCE_S = 15.0
 """A worker that the GCS cannot reach for longer may be declared dead by Ray, and then ends itself."""
 
@@ -92,7 +92,7 @@ def _once_out_of_patience(away: float) -> float:
 _REDIS_IN_PLACE = Promise(
     _redis_gone,
     "a GCS that finds Redis again took up to 12 s to a new actor where this was measured; a head that ran out of "
-    "patience (60 s) restarts once, with the kubelet's back-off",
+    "patience (300 s) restarts once, with the kubelet's back-off",
     _once_out_of_patience,
 )
 _REDIS_RESTART_HEAD = Promise(

@@ -97,6 +97,14 @@ def test_a_head_that_is_told_to_go_is_soon_gone_unless_the_user_set_how_long_it_
     assert env_of(head_pod(ft_cluster(annotations=IN_PLACE, head=own), KEPT))[variable] == "9"
 
 
+def test_a_head_in_place_waits_longer_than_ray_s_minute_for_its_gcs_unless_the_user_set_how_long() -> None:
+    variable = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    assert env_of(head_pod(ft_cluster(annotations=IN_PLACE), KEPT))[variable] == "300"
+    own = {"template": head_template(env=[{"name": variable, "value": "40"}, *_redis()])}
+    assert env_of(head_pod(ft_cluster(annotations=IN_PLACE, head=own), KEPT))[variable] == "40"
+    assert variable not in env_of(head_pod(ft_cluster(), KEPT))
+
+
 def _redis() -> list[Obj]:
     return [{"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"}]
 

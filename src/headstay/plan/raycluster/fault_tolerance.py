@@ -2,7 +2,7 @@
 
 The head learns where its tables are; a worker learns to wait for a new head. `RAY_external_storage_namespace` goes
 into every Ray Pod with the head's effective value, as the guide says (KubeRay 1.7 sets it on the head alone).
-The head never gets `RAY_gcs_rpc_server_reconnect_timeout_s`: Ray's own 60 s must stay below the workers' 600 s.
+The head gets no `RAY_gcs_rpc_server_reconnect_timeout_s` here: Ray's own 60 s must stay below the workers' 600 s.
 """
 
 from typing import Any

@@ -15,6 +15,7 @@ from headstay.model.ray import (
     CLUSTER,
     COMPONENT,
     CREATED_BY,
+    ENV_RECONNECT_TIMEOUT,
     RayCluster,
     env_entry,
     ray_container,
@@ -44,6 +45,10 @@ _QUICK_RECONNECT = {
 # Since Ray 2.60 a node that is told to go waits 30 s for what runs on it. The next head cannot start before: what it is
 # given is enough for requests under way, since its Services let go of it at once.
 _SHORT_DRAIN = ("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "2")
+
+# Ray's own 60 s end a head whose GCS has much to load (94 s for a million task specifications) or whose Redis fails over
+# slowly. Half of the workers' 600 s: a head that restarts after all still finds them.
+_PATIENCE = (ENV_RECONNECT_TIMEOUT, "300")
 
 
 def gcs_recovery(cluster: RayCluster, settings: Settings) -> GcsRecovery:
@@ -120,6 +125,7 @@ def supervise_gcs(pod: Obj, cluster: RayCluster, settings: Settings, start: str)
     kept = f"sh {_FOLDER}/{_FILE} {start.removeprefix('ray ')}"
     add_missing_env(container, KEEPER_PORT, str(DEFAULT_KEEPER_PORT))
     add_missing_env(container, *_SHORT_DRAIN)
+    add_missing_env(container, *_PATIENCE)
     container["args"] = [
         f"{text.removesuffix(start)}{kept}" if text.endswith(start) else text for text in container.get("args") or []
     ]
