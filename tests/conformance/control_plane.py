@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.servers import Server, free_ports, running
+from tests.conformance.servers import Server, running
+from tests.ports import free_port
 
 
 @contextmanager
 def local_control_plane(folder: Path) -> Iterator[Server]:
     """The process keeps everything below `folder`, and ends with the context."""
-    environ = {"HEADSTAY_INSTANCE": "conf", "HEADSTAY_API_PORT": str(free_ports(1)[0])}
+    environ = {"HEADSTAY_INSTANCE": "conf", "HEADSTAY_API_PORT": str(free_port())}
     with running(Server("local", folder)) as server:
         arguments = ("-m", "headstay.local", "--control-plane-only", f"--directory={folder}")
         server.start("daemon", sys.executable, *arguments, environ=environ)

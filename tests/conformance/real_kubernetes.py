@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conformance.servers import Server, free_ports, running
+from tests.conformance.servers import Server, running
+from tests.ports import free_ports
 
 CACHE = Path(os.environ.get("HEADSTAY_JUDGE", "/var/cache/headstay-judge"))
 BINARIES = CACHE / "build" / "bin"

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 from tests.conformance.control_plane import local_control_plane
-from tests.conformance.servers import free_ports
 from tests.local.operator_bench import NAME, Kubectl, patch_status, ray_pods, sample_cluster, until
+from tests.ports import free_port
 
 from headstay.controllers import manifests
 from headstay.model.objects import Obj
@@ -52,7 +52,7 @@ class Redis:
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[Redis]:
-    redis = Redis(free_ports(1)[0])
+    redis = Redis(free_port())
     config = folder / "redis.conf"
     config.write_text(f'port {redis.port}\nbind 127.0.0.1\nrequirepass {PASSWORD}\nsave ""\ndir {folder}\n')
     with subprocess.Popen(["redis-server", str(config)], stdout=subprocess.DEVNULL) as server:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from tests.local.api_server import Output, Server
+from tests.ports import free_port
 
 SECONDS = 60
 
@@ -56,9 +56,7 @@ def kubeconfig_of(server: Server) -> Path:
 @asynccontextmanager
 async def operator(server: Server) -> AsyncIterator[Operator]:
     """Ends it with SIGTERM, on which it gives its Lease (in namespace `default`) back."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "headstay.controllers", "--kubeconfig", str(kubeconfig_of(server))]
     command += ["--metrics-address", address, "--leader-election-namespace", "default"]
     log = server.home / "operator.log"

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from tests.wire.redis_servers import Server, free_port
+from tests.ports import free_port
+from tests.wire.redis_servers import Server
 
 from headstay.keeper.launch import write_shim
 from headstay.local.config import LocalConfig

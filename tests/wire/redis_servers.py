@@ -1,24 +1,16 @@
 """Real Redis servers and Sentinels for a test, spoken to with redis-cli: the cleaner's client is what is tested."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
-def free_port() -> int:
-    """Below those that the kernel gives to connections: between here and a server's start it would give it to one."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+from tests.ports import free_port
 
 
 @dataclass

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.wire.kept_gcs import KeptGcs
-from tests.wire.redis_servers import free_port, redis_server
+from tests.wire.redis_servers import redis_server
 
 from headstay.controllers.keeper_bundle import keeper_bundle
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.wire.redis_servers import Server, free_port, redis_server, until
+from tests.ports import free_port
+from tests.wire.redis_servers import Server, redis_server, until
 
 from headstay.gcs import cleaner
 from headstay.gcs.cleaning import RedisRefusedError, RedisTarget, RedisUnreachableError, clean, cleaner_source
