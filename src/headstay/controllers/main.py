@@ -1,6 +1,7 @@
 """The operator process: finds its cluster, becomes the leader, runs the controllers, ends cleanly on SIGTERM.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 when leadership was lost or the cluster cannot be used, 2 for wrong usage.
+Exit codes: 0 after SIGTERM or SIGINT, 1 when leadership was lost or the cluster cannot be used, 2 for wrong usage or a
+configuration file that cannot be used.
 A process that loses leadership ends instead of waiting for it again: what it remembers is of another time.
 """
 
@@ -20,6 +21,7 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry
 
 from headstay import __version__
+from headstay.controllers.configuration import ConfigurationError, Reading, read_configuration
 from headstay.controllers.debts import DebtController
 from headstay.controllers.heads import Heads
 from headstay.controllers.holders import StorageHolders
@@ -69,6 +71,15 @@ class Options:
 def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     parsed = _parser(environ).parse_args(arguments)
     set_up_logs(parsed.log_format, parsed.log_level)
+    try:
+        read = read_configuration(parsed.config) if parsed.config else Reading()
+    except ConfigurationError as error:
+        log.error("the operator cannot start: %s", error)  # noqa: TRY400 the text says it all
+        return 2
+    vars(parsed).update(read.configuration.flags())
+    set_up_logs(parsed.log_format, parsed.log_level)
+    if read.without_effect:
+        log.warning("%s: without effect here: %s", parsed.config, ", ".join(read.without_effect))
     options = Options(
         kubeconfig=parsed.kubeconfig,
         context=parsed.context,
@@ -80,7 +91,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         workers=parsed.reconcile_concurrency,
     )
     try:
-        settings = replace(Settings.from_environment(environ), keeper=keeper_bundle(), cleaner_source=cleaner_source())
+        settings = read.configuration.on(Settings.from_environment(environ))
+        settings = replace(settings, keeper=keeper_bundle(), cleaner_source=cleaner_source())
         config = find_cluster_config(options.kubeconfig, options.context, environ)
         settle_garbage_collector()
         return asyncio.run(_serve(options, settings, config, environ))
@@ -98,6 +110,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--kubeconfig", type=Path, help="kubeconfig to use; by default the Pod's service account, else the user's own")
+    add("--config", type=Path, help="configuration file (config.ray.io/v1alpha1); what it says wins over flags")
     add("--context", default="", help="context of the kubeconfig")
     add("--allow-insecure", action="store_true", help="accept a kubeconfig that switches certificate checks off")
     add("--watch-namespace", default="", help="comma-separated namespaces to act on; all when empty")

@@ -1,5 +1,7 @@
 """Small edits of a raw container or Pod document. Each adds; none removes or rewrites what is there."""
 
+from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from headstay.model.objects import Obj
@@ -62,6 +64,13 @@ def add_empty_dir(pod_spec: Obj, container: Obj, *, name: str, path: str, memory
             empty_dir["sizeLimit"] = size
         volumes.append({"name": name, "emptyDir": empty_dir})
     mounts.append({"name": name, "mountPath": path})
+
+
+def add_sidecars(pod_spec: Obj, sidecars: Iterable[Obj]) -> None:
+    """After all others, since the first container is Ray's. One whose name is taken would make the Pod invalid."""
+    containers = pod_spec["containers"]
+    taken = {found.get("name") for found in [*containers, *(pod_spec.get("initContainers") or [])]}
+    containers.extend(deepcopy(sidecar) for sidecar in sidecars if sidecar["name"] not in taken)
 
 
 def _list(container: Obj, field: str) -> list[Obj]:

@@ -83,7 +83,8 @@ def has_gcs_service(cluster: RayCluster, settings: Settings) -> bool:
 
     Not where Ray speaks TLS: the user's certificates name the head Service.
     """
-    tls = env_entry(ray_container(cluster.head_group), "RAY_USE_TLS")
+    written = env_entry(ray_container(cluster.head_group), "RAY_USE_TLS")
+    tls = written or env_entry({"env": list(settings.container_envs)}, "RAY_USE_TLS")
     return gcs_recovery(cluster, settings) == "InPlace" and (tls is None or tls.get("value") in {"", "0", "false"})
 
 

@@ -42,6 +42,7 @@ from headstay.plan.raycluster.containers import (
     add_env_from_field,
     add_missing_env,
     add_missing_port,
+    add_sidecars,
 )
 from headstay.plan.raycluster.fault_tolerance import protect_head, protect_worker
 from headstay.plan.raycluster.head_names import next_head_letters
@@ -72,7 +73,7 @@ def head_pod(cluster: RayCluster, settings: Settings) -> Obj:
 def head_pod_base(cluster: RayCluster, settings: Settings) -> Obj:
     """The head Pod without the marks of its making: what the cleanup Job's Pod is cut from."""
     group = cluster.head_group
-    pod = _pod_from(cluster, group, node_type=HEAD, group_name=HEAD_GROUP)
+    pod = _pod_from(cluster, group, settings, node_type=HEAD, group_name=HEAD_GROUP)
     prefix = head_pod_prefix(cluster.name)
     if settings.deterministic_head_pod_name:
         pod["metadata"]["name"] = prefix.removesuffix("-")
@@ -97,7 +98,7 @@ def head_pod_base(cluster: RayCluster, settings: Settings) -> Obj:
 
 
 def worker_pod(cluster: RayCluster, group: Obj, settings: Settings, *, replica_index: int) -> Obj:
-    pod = _pod_from(cluster, group, node_type=WORKER, group_name=group["groupName"])
+    pod = _pod_from(cluster, group, settings, node_type=WORKER, group_name=group["groupName"])
     metadata = pod["metadata"]
     metadata.pop("name", None)  # one name cannot serve several replicas
     metadata["generateName"] = worker_pod_prefix(cluster.name, group["groupName"])
@@ -119,13 +120,14 @@ def worker_pod(cluster: RayCluster, group: Obj, settings: Settings, *, replica_i
     return pod
 
 
-def _pod_from(cluster: RayCluster, group: Obj, *, node_type: str, group_name: str) -> Obj:
+def _pod_from(cluster: RayCluster, group: Obj, settings: Settings, *, node_type: str, group_name: str) -> Obj:
     template = deepcopy(template_of(group))
     metadata = template.get("metadata") or {}
     spec = template.get("spec") or {}
     metadata["namespace"] = cluster.namespace
-    metadata["labels"] = _labels(cluster, group, metadata.get("labels") or {}, node_type, group_name)
-    metadata["annotations"] = dict(metadata.get("annotations") or {})
+    labels = _labels(cluster, group, metadata.get("labels") or {}, node_type, group_name)
+    metadata["labels"] = {**settings.pod_labels, **labels}
+    metadata["annotations"] = {**settings.pod_annotations, **(metadata.get("annotations") or {})}
     if cluster.annotations.get(OVERWRITE_CONTAINER_CMD, "").lower() == "true":
         metadata["annotations"][OVERWRITE_CONTAINER_CMD] = "true"
     metadata["ownerReferences"] = [cluster.owner_reference()]
@@ -185,6 +187,7 @@ echo "The GCS is ready."
 def _finish(cluster: RayCluster, settings: Settings, pod: Obj, params: dict[str, str], *, head: bool) -> None:
     """What head and workers have in common, in KubeRay's order."""
     spec = pod["spec"]
+    add_sidecars(spec, settings.head_sidecars if head else settings.worker_sidecars)
     container = spec["containers"][0]
     add_missing_port(container, "metrics", METRICS_PORT)
     if "plasma-directory" not in params:

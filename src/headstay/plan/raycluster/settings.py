@@ -34,7 +34,12 @@ class Settings:
     zero_downtime: bool = True
     """Whether a RayService that names no upgrade strategy gets a new RayCluster for a changed spec."""
     resync_seconds: float = 300
-    container_envs: tuple[Obj, ...] = field(default_factory=tuple)
+    container_envs: tuple[Obj, ...] = ()
+    """Of every Ray container, where neither the user nor the operator sets one of that name."""
+    head_sidecars: tuple[Obj, ...] = ()
+    worker_sidecars: tuple[Obj, ...] = ()
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
     cleaner_source: str = field(default="", repr=False)
     """The text of the Redis cleaner, for the cleanup Job. Whoever runs the operator fills it in."""
     gcs_recovery: GcsRecovery = "RestartHead"

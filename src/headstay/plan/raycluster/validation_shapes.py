@@ -35,13 +35,14 @@ class _Number(NamedTuple):
 
 
 _TEXT = None
+_ENV = _Each(_Map({"name": _TEXT, "value": _TEXT}))
 _CONTAINER = _Map(
     {
         "name": _TEXT,
         "image": _TEXT,
         "command": _Each(_TEXT),
         "args": _Each(_TEXT),
-        "env": _Each(_Map({"name": _TEXT, "value": _TEXT})),
+        "env": _ENV,
         "ports": _Each(_Map({"name": _TEXT, "containerPort": _Number()})),
         "resources": _Map({"limits": _Quantities(), "requests": _Quantities()}),
         "volumeMounts": _Each(_Map({"name": _TEXT, "mountPath": _TEXT})),
@@ -73,6 +74,14 @@ def group_problems(group: Obj, path: str) -> Iterator[str]:
     """What in a group's template (and head Service) is not what it should be."""
     yield from _problems(group.get("template"), _TEMPLATE, f"{path}.template")
     yield from _problems(group.get("headService"), _SERVICE, f"{path}.headService")
+
+
+def container_problems(container: Any, path: str) -> Iterator[str]:
+    yield from _problems(container, _CONTAINER, path)
+
+
+def env_problems(entries: Any, path: str) -> Iterator[str]:
+    yield from _problems(entries, _ENV, path)
 
 
 def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
