@@ -10,6 +10,8 @@ import pytest
 import yaml
 from tests.local.helm_bench import CHART, MAJORS, ROOT, Helm, program
 
+from headstay.controllers.configuration import Configuration, parse_configuration
+
 GENERATE = runpy.run_path(str(ROOT / "config" / "generate.py"))
 # As KubeRay's own chart has them; a values file of it must render here.
 KUBERAYS = """
@@ -35,6 +37,16 @@ service: {type: ClusterIP, port: 8080}
 crNamespacedRbacEnable: true
 singleNamespaceInstall: false
 watchNamespace: [team-a, team-b]
+"""
+
+CONFIGURED = """
+annotations: {mine: kept}
+configuration:
+  enabled: true
+  defaultContainerEnvs: [{name: RAY_a, value: "1"}]
+  headSidecarContainers: [{name: logs, image: "logs:1"}]
+  workerSidecarContainers: []
+  defaultPodAnnotations: {prometheus.io/scrape: "true"}
 """
 
 
@@ -171,7 +183,9 @@ def test_a_values_file_of_kuberay_s_chart_renders(helm: Helm, tmp_path: Path) ->
         ("logging.stdoutEncoder=xml", "stdoutEncoder"),
         ("replicas=2,leaderElectionEnabled=false", "leaderElectionEnabled"),
         ("batchScheduler.name=volcano", "gang scheduling"),
-        ("configuration.enabled=true", "sidecars"),
+        ("configuration.defaultPodLabel.a=b", "defaultPodLabel"),
+        ("configuration.headSidecarContainers[0].name=logs", "image"),
+        ("configuration.defaultContainerEnvs[0].name=RAY_REDIS_ADDRESS", "gcsFaultToleranceOptions"),
         ("image.repository=quay.io/kuberay/operator", "KubeRay's operator"),
         ("featureGates[0].name=RayClusterMtls,featureGates[0].enabled=true", "RayClusterMTLS"),
         ("env[0].name=HEADSTAY_REDIS_ACCESS", "redisAccess.enabled"),
@@ -180,6 +194,39 @@ def test_a_values_file_of_kuberay_s_chart_renders(helm: Helm, tmp_path: Path) ->
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(helm: Helm, wrong: str, said: str) -> None:
     assert said in helm.refused("template", CHART, "--set", wrong)
+
+
+def test_the_configuration_is_mounted_and_read_and_a_changed_one_makes_a_new_pod(helm: Helm, tmp_path: Path) -> None:
+    def rendered(said: str) -> list[dict[str, Any]]:
+        values = tmp_path / "values.yaml"
+        values.write_text(said)
+        return helm.template("--values", values)
+
+    objects = rendered(CONFIGURED)
+    (config,) = of_kind(objects, "ConfigMap")
+    read = parse_configuration(config["data"]["config.yaml"])
+    assert read.without_effect == ()
+    assert read.configuration == Configuration(
+        default_container_envs=[{"name": "RAY_a", "value": "1"}],
+        head_sidecar_containers=[{"name": "logs", "image": "logs:1"}],
+        default_pod_annotations={"prometheus.io/scrape": "true"},
+    )
+
+    pod = of_kind(objects, "Deployment")[0]["spec"]["template"]
+    (volume,) = pod["spec"]["volumes"]
+    (mount,) = container(objects)["volumeMounts"]
+    assert volume == {"name": mount["name"], "configMap": {"name": config["metadata"]["name"]}}
+    assert f"--config={mount['mountPath']}/config.yaml" in container(objects)["args"]
+    changed = of_kind(rendered(CONFIGURED.replace("logs:1", "logs:2")), "Deployment")[0]["spec"]["template"]
+    assert pod["metadata"]["annotations"]["mine"] == changed["metadata"]["annotations"]["mine"] == "kept"
+    assert pod["metadata"]["annotations"]["checksum/config"] != changed["metadata"]["annotations"]["checksum/config"]
+
+
+def test_without_a_configuration_nothing_is_mounted(helm: Helm) -> None:
+    objects = helm.template("--set", "configuration.defaultContainerEnvs[0].name=RAY_a")
+    assert not of_kind(objects, "ConfigMap")
+    assert "volumeMounts" not in container(objects)
+    assert not [argument for argument in container(objects)["args"] if argument.startswith("--config")]
 
 
 def test_a_gate_that_is_not_followed_is_said_at_the_installation(tmp_path: Path) -> None:

@@ -43,6 +43,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* The operator's configuration file. What is a flag of the operator has a value of its own in the chart. */}}
+{{- define "headstay.configuration" -}}
+apiVersion: config.ray.io/v1alpha1
+kind: Configuration
+{{- range $field, $value := omit .Values.configuration "enabled" }}
+{{- if $value }}
+{{ dict $field $value | toYaml }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* KubeRay's feature gates, and whether what they switch is on here, as JSON. */}}
 {{- define "headstay.gates" -}}
 {"RayClusterStatusConditions": true, "RayMultiHostIndexing": true, "RayJobDeletionPolicy": true,
@@ -62,8 +73,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if or .Values.batchScheduler.enabled .Values.batchScheduler.name }}
 {{- fail "batchScheduler: Headstay has no gang scheduling; remove the value, or stay with KubeRay for these clusters" }}
 {{- end }}
-{{- if .Values.configuration.enabled }}
-{{- fail "configuration: Headstay injects no default environment, labels, annotations or sidecars; put them into the RayClusters' templates and set configuration.enabled=false" }}
+{{- range .Values.configuration.defaultContainerEnvs }}
+{{- if has .name (list "RAY_REDIS_ADDRESS" "RAY_external_storage_namespace") }}
+{{- fail (printf "configuration.defaultContainerEnvs: clusters that share %s destroy each other's tables; remove it, and set gcsFaultToleranceOptions in each RayCluster" .name) }}
+{{- end }}
 {{- end }}
 {{- if and .Values.admissionPolicy.enabled .Values.singleNamespaceInstall }}
 {{- fail "admissionPolicy: a policy is cluster-wide, and singleNamespaceInstall makes nothing that is; set one of them to false" }}
