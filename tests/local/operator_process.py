@@ -16,6 +16,8 @@ from tests.local.api_server import Output, Server
 from tests.ports import free_port
 
 SECONDS = 60
+# PYTHONPATH, where it is set, says which checkout is tested.
+_ENVIRON = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 
 
 class Operator(NamedTuple):
@@ -54,14 +56,14 @@ def kubeconfig_of(server: Server) -> Path:
 
 
 @asynccontextmanager
-async def operator(server: Server) -> AsyncIterator[Operator]:
+async def operator(server: Server, **environ: str) -> AsyncIterator[Operator]:
     """Ends it with SIGTERM, on which it gives its Lease (in namespace `default`) back."""
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "headstay.controllers", "--kubeconfig", str(kubeconfig_of(server))]
     command += ["--metrics-address", address, "--leader-election-namespace", "default"]
     log = server.home / "operator.log"
     with log.open("w") as output:
-        process = await asyncio.create_subprocess_exec(*command, stderr=output, env={"PATH": os.environ["PATH"]})
+        process = await asyncio.create_subprocess_exec(*command, stderr=output, env=_ENVIRON | environ)
     try:
         yield Operator(f"http://{address}/metrics", log)
     finally:

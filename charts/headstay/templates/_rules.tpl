@@ -33,6 +33,10 @@ of what users wrote, RayClusters and RayServices, it changes nothing but metadat
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [get, list, watch, create, patch]
+# On OpenShift, in place of Ingresses. Elsewhere nothing is of that group.
+- apiGroups: [route.openshift.io]
+  resources: [routes]
+  verbs: [get, list, watch, create]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create]

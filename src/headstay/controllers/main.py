@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from headstay.controllers.kuberay import KubeRayWatch
 from headstay.controllers.logs import set_up_logs
 from headstay.controllers.manifests import LEASE
 from headstay.controllers.metrics import OperatorMetrics
+from headstay.controllers.openshift import serves_routes
 from headstay.controllers.raycluster import RayClusterController
 from headstay.controllers.rayservice import RayServiceController
 from headstay.controllers.recorder import ClusterEvents, ServiceEvents
@@ -140,7 +141,16 @@ async def _serve(options: Options, settings: Settings, config: ClusterConfig, en
         lease = _lease(options, config, client, environ) if options.leader_election else None
         debts = environ.get("POD_NAMESPACE") or options.lease_namespace or config.namespace
         dashboard = await stack.enter_async_context(HttpDashboard())
-        operator = Operator(client, lease, settings, options, metrics, dashboard=dashboard, debt_namespace=debts)
+        operator = Operator(
+            client,
+            lease,
+            settings,
+            options,
+            metrics,
+            dashboard=dashboard,
+            debt_namespace=debts,
+            routes=None if settings.ingress_on_openshift else lambda: serves_routes(client.get_raw),
+        )
         if options.metrics_address:
             host, port = _address(options.metrics_address)
             ready = {"caches": operator.why_not_ready}
@@ -174,7 +184,7 @@ async def _until_told(operator: "Operator") -> int:
 
 
 class Operator:
-    """All controllers of this process, under one Lease."""
+    """All controllers of this process, under one Lease. `routes` tells whether the API serves OpenShift's Routes."""
 
     def __init__(
         self,
@@ -186,8 +196,10 @@ class Operator:
         *,
         dashboard: Dashboard,
         debt_namespace: str,
+        routes: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._lease = lease
+        self._routes = routes
         self._events = EventRecorder(client, "raycluster-controller", instance=socket.gethostname())
         acting = FencedClient(client, lease) if lease else client
         recorder = ClusterEvents(self._events)
@@ -281,6 +293,10 @@ class Operator:
                 group.create_task(self._kuberay.run(), name="kuberay")
                 # The first look ends or fails within its call's own bound, and is repeated: until then nothing is done.
                 await self._kuberay.known.wait()
+            if self._routes is not None and await self._routes():
+                log.info("the API serves Routes: they are made instead of Ingresses")
+                for clusters in self._controllers:
+                    clusters.make_routes()
             for controller in self._all:
                 group.create_task(controller.run())
             group.create_task(self._debts.run())

@@ -51,9 +51,10 @@ from headstay.model.ray import (
     Ingress,
     Job,
     RayCluster,
+    Route,
     Service,
 )
-from headstay.model.resource import INGRESSES, JOBS, PODS, SERVICES
+from headstay.model.resource import INGRESSES, JOBS, PODS, ROUTES, SERVICES
 from headstay.plan.raycluster.aftercare import table_wanted
 from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
@@ -160,6 +161,7 @@ class RayClusterController:
             label_selector=CLUSTER,
             indexes={BY_CLUSTER: lambda ingress: index_of(ingress.metadata)},
         )
+        self.routes: Reflector[Route] | None = None
         self.jobs = Reflector(
             client,
             JOBS,
@@ -184,6 +186,27 @@ class RayClusterController:
         self.controller.watches(self.ingresses, lambda ingress: cluster_keys(ingress.metadata))
         self.controller.watches(self.jobs, lambda job: cluster_keys(job.metadata))
 
+    def make_routes(self) -> None:
+        """Routes instead of Ingresses, for an API that serves them. To be called before `run`.
+
+        Nothing waits for their first list: on OpenShift another server has them, and heads are not to wait for it.
+        """
+        self.routes = Reflector(
+            self._client,
+            ROUTES,
+            Route,
+            namespace=self._namespace,
+            label_selector=CLUSTER,
+            indexes={BY_CLUSTER: lambda route: index_of(route.metadata)},
+        )
+
+        def changed(old: Route | None, new: Route | None) -> None:
+            for route in filter(None, (old, new)):
+                for key in cluster_keys(route.metadata):
+                    self.controller.enqueue(key)
+
+        self.routes.on_change(changed)
+
     async def run(self) -> None:
         """Until cancelled."""
         try:
@@ -199,6 +222,8 @@ class RayClusterController:
             for number, services in enumerate(self.services):
                 group.create_task(services.run(), name=f"reflector/services/{number}")
             group.create_task(self.ingresses.run(), name="reflector/ingresses")
+            if self.routes is not None:
+                group.create_task(self.routes.run(), name="reflector/routes")
             group.create_task(self.jobs.run(), name="reflector/jobs")
             group.create_task(self.controller.run(), name="raycluster-controller")
 
@@ -260,6 +285,7 @@ class RayClusterController:
             pods=tuple(pod for pod in pods if not is_check(pod.metadata)),
             services=tuple(services[name] for name in sorted(services)),
             ingresses=tuple(self.ingresses.cache.by_index(BY_CLUSTER, index)),
+            routes=None if self.routes is None else tuple(self.routes.cache.by_index(BY_CLUSTER, index)),
             jobs=tuple(job for job in jobs if not is_check(job.metadata)),
             check_jobs=tuple(job for job in jobs if is_check(job.metadata)),
             check_pods=tuple(pod for pod in pods if is_check(pod.metadata)),

@@ -192,6 +192,12 @@ class Ingress(View):
     spec: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Route(View):
+    """Of OpenShift; nothing of its spec is looked at again once it is made."""
+
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+
+
 class JobStatus(View):
     conditions: list[Condition] = msgspec.field(default_factory=list)
     active: int = 0

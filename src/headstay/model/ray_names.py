@@ -61,6 +61,11 @@ def head_ingress(cluster: str) -> str:
     return check_name(f"{cluster}-head-ingress")
 
 
+def head_route(cluster: str) -> str:
+    """The one name that KubeRay does not cut."""
+    return f"{cluster}-head-route"
+
+
 def head_fqdn(cluster: RayCluster, domain: str) -> str:
     return f"{head_service(cluster)}.{cluster.namespace}.svc.{domain}"
 

@@ -63,6 +63,7 @@ CLUSTER_ROLE_BINDINGS = Resource(
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+ROUTES = Resource("route.openshift.io", "v1", "routes", "Route")
 ADMISSION_GROUP = "admissionregistration.k8s.io"
 ADMISSION_POLICIES = Resource(
     ADMISSION_GROUP, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False

@@ -140,12 +140,16 @@ class World:
         self.events = Events()
         self.settings = settings
         self.beside = ""
+        self.openshift = False
         self.ahead = timedelta(0)
         self._operator: asyncio.Task[None] | None = None
 
     def operator(self) -> RayClusterController:
         now, beside = lambda: datetime.now(UTC) + self.ahead, lambda: self.beside
-        return RayClusterController(self.client, self.events, self.settings, now=now, beside=beside)
+        made = RayClusterController(self.client, self.events, self.settings, now=now, beside=beside)
+        if self.openshift:
+            made.make_routes()
+        return made
 
     async def start(self) -> None:
         self._operator = asyncio.create_task(self.operator().run())

@@ -26,6 +26,10 @@ def test_a_job_name_keeps_its_end() -> None:
     assert len(ray_names.redis_cleanup_job("e" * 52)) == 63
 
 
+def test_a_route_keeps_its_whole_name() -> None:
+    assert ray_names.head_route("a" * 53) == "a" * 53 + "-head-route"
+
+
 def test_the_head_service_is_named_after_the_cluster_unless_the_user_named_it() -> None:
     assert ray_names.head_service(cluster()) == "raycluster-head-svc"
     named = cluster(head={"headService": {"metadata": {"name": "mine"}}})

@@ -209,6 +209,7 @@ def test_a_recreated_head_keeps_its_namespace() -> None:
         ("ENABLE_RANDOM_POD_DELETE", "true", "random_pod_delete", True),
         ("ENABLE_RANDOM_POD_DELETE", "1", "random_pod_delete", False),
         ("ENABLE_ZERO_DOWNTIME", "False", "zero_downtime", False),
+        ("USE_INGRESS_ON_OPENSHIFT", "True", "ingress_on_openshift", True),
         ("CLUSTER_DOMAIN", "corp", "cluster_domain", "corp"),
         ("RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", "60", "resync_seconds", 60),
     ],

@@ -16,7 +16,7 @@ from headstay.plan.raycluster.cleanup_policy import policy_complaints
 from headstay.plan.raycluster.features import unsupported
 from headstay.plan.raycluster.head_names import gone_head
 from headstay.plan.raycluster.in_place import has_gcs_service, recovery_complaints
-from headstay.plan.raycluster.ingress import ingress_step
+from headstay.plan.raycluster.ingress import entrance_step
 from headstay.plan.raycluster.places import due_note, note_before_head, note_with_finalizer
 from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
 from headstay.plan.raycluster.recovery import head_step, worker_step
@@ -54,7 +54,7 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
         add = SetFinalizers(finalizers, annotations=note_with_finalizer(cluster, settings))
         return Plan("adding the Redis cleanup finalizer before any child", (add,), status=False)
-    return _with_ingress(observed, _cared_for(observed, settings, now), settings)
+    return _with_entrance(observed, _cared_for(observed, settings, now), settings)
 
 
 def _cared_for(observed: Observed, settings: Settings, now: datetime) -> Plan:
@@ -81,18 +81,18 @@ def _cared_for(observed: Observed, settings: Settings, now: datetime) -> Plan:
     return plan
 
 
-def _with_ingress(observed: Observed, plan: Plan, settings: Settings) -> Plan:
-    """Last, so that an Ingress that is refused costs no Pod; and told of what is not acted on, whatever happens."""
-    ingress = ingress_step(observed)
+def _with_entrance(observed: Observed, plan: Plan, settings: Settings) -> Plan:
+    """Last, so that an Ingress or Route that is refused costs no Pod; and told of what is not acted on, always."""
+    entrance = entrance_step(observed)
     cluster = observed.cluster
     complaints = (
         *unsupported(cluster),
         *recovery_complaints(cluster, settings),
         *policy_complaints(cluster, settings),
     )
-    events = (*complaints, *plan.events, *filter(None, [ingress.event]))
+    events = (*complaints, *plan.events, *filter(None, [entrance.event]))
     obsolete = (*plan.obsolete, MANAGED_BY_KUBERAY)
-    return replace(plan, actions=(*plan.actions, *ingress.actions), events=events, obsolete=obsolete)
+    return replace(plan, actions=(*plan.actions, *entrance.actions), events=events, obsolete=obsolete)
 
 
 def _reconcile(observed: Observed, settings: Settings, now: datetime) -> Plan:

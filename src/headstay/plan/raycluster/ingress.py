@@ -1,4 +1,4 @@
-"""The Ingress to the head's dashboard, where `headGroupSpec.enableIngress` asks for one.
+"""The Ingress to the head's dashboard, or on OpenShift the Route, where `headGroupSpec.enableIngress` asks for one.
 
 Ray runs as well without it, so it comes last and never stands in the way of a Pod. What others add to it (annotations
 of certificate managers, an ingress class by default) stays; what the RayCluster says is put right when it drifts.
@@ -20,14 +20,15 @@ from headstay.model.ray import (
     INGRESS_CLASS,
     Ingress,
     RayCluster,
+    Route,
 )
-from headstay.model.ray_names import head_ingress, head_service, identifier
-from headstay.model.resource import INGRESSES
+from headstay.model.ray_names import head_ingress, head_route, head_service, identifier
+from headstay.model.resource import INGRESSES, ROUTES, Resource
 from headstay.plan.raycluster.plan import Create, EventDraft, Observed, Update
 from headstay.plan.raycluster.services import head_ports
 
 # kubectl's own note about the RayCluster; on another object it would make kubectl compute wrong patches.
-_NOT_COPIED = frozenset({INGRESS_CLASS, "kubectl.kubernetes.io/last-applied-configuration"})
+_KUBECTLS = "kubectl.kubernetes.io/last-applied-configuration"
 _OURS = "headstay.io/"
 """What Headstay notes on a RayCluster, and is asked there, says nothing to an Ingress and would change it often."""
 
@@ -37,14 +38,14 @@ class Finding(NamedTuple):
     event: EventDraft | None = None
 
 
-def _is_copied(annotation: str) -> bool:
-    return annotation not in _NOT_COPIED and not annotation.startswith(_OURS)
-
-
-def ingress_step(observed: Observed) -> Finding:
-    cluster = observed.cluster
-    if not cluster.head_group.get("enableIngress"):
+def entrance_step(observed: Observed) -> Finding:
+    if not observed.cluster.head_group.get("enableIngress"):
         return Finding()
+    return _ingress_step(observed) if observed.routes is None else _route_step(observed, observed.routes)
+
+
+def _ingress_step(observed: Observed) -> Finding:
+    cluster = observed.cluster
     wanted = ingress_for(cluster)
     name = wanted["metadata"]["name"]
     found = next((entry for entry in observed.ingresses if entry.metadata.name == name), None)
@@ -74,9 +75,37 @@ def ingress_step(observed: Observed) -> Finding:
     return Finding((update,))
 
 
+def _route_step(observed: Observed, routes: tuple[Route, ...]) -> Finding:
+    """As KubeRay does, one that is there is left as it is: OpenShift and its users write into a Route's spec."""
+    cluster = observed.cluster
+    wanted = route_for(cluster)
+    name = wanted["metadata"]["name"]
+    found = next((entry for entry in routes if entry.metadata.name == name), None)
+    place = f"{cluster.namespace}/{name}"
+    refused = EventDraft(
+        "Warning", "FailedToCreateRoute", "Create", f"Failed to create Route {place}: {{error}}; the cluster runs on"
+    )
+    passed_over = None
+    if cluster.head_group.get("ingressOptions"):
+        passed_over = EventDraft(
+            "Warning",
+            "FeatureNotSupported",
+            "Reconcile",
+            f"headGroupSpec.ingressOptions is not acted on for Route {place}: OpenShift chooses its host; "
+            "edit the Route, or set USE_INGRESS_ON_OPENSHIFT=true for the operator to get an Ingress",
+        )
+    if found is None:
+        made = EventDraft("Normal", "CreatedRoute", "Create", f"Created Route {place}")
+        return Finding((Create(ROUTES, wanted, made, refused, dispensable=True),), passed_over)
+    if not any(owner.uid == cluster.metadata.uid for owner in found.metadata.owner_references):
+        why = f"a Route of that name belongs to somebody else ({API_VERSION} RayCluster is no owner of it)"
+        return Finding(event=refused._replace(note=refused.note.replace("{error}", f"{why}; rename or remove it")))
+    return Finding(event=passed_over)
+
+
 def ingress_for(cluster: RayCluster) -> Obj:
     options = cluster.head_group.get("ingressOptions") or {}
-    service = {"name": head_service(cluster), "port": {"number": head_ports(cluster).get("dashboard", DASHBOARD_PORT)}}
+    service = {"name": head_service(cluster), "port": {"number": _dashboard_port(cluster)}}
     path = {
         "path": options.get("path") or "/",
         "pathType": options.get("pathType") or "Prefix",
@@ -88,11 +117,31 @@ def ingress_for(cluster: RayCluster) -> Obj:
         spec["tls"] = options["tls"]
     if INGRESS_CLASS in cluster.annotations:
         spec["ingressClassName"] = cluster.annotations[INGRESS_CLASS]
+    return _object(INGRESSES, cluster, head_ingress(cluster.name), spec, not_copied={_KUBECTLS, INGRESS_CLASS})
+
+
+def route_for(cluster: RayCluster) -> Obj:
+    spec: Obj = {
+        "to": {"kind": "Service", "name": head_service(cluster), "weight": 100},
+        "port": {"targetPort": _dashboard_port(cluster)},
+        "wildcardPolicy": "None",
+    }
+    return _object(ROUTES, cluster, head_route(cluster.name), spec, not_copied={_KUBECTLS})
+
+
+def _dashboard_port(cluster: RayCluster) -> int:
+    return head_ports(cluster).get("dashboard", DASHBOARD_PORT)
+
+
+def _object(resource: Resource, cluster: RayCluster, name: str, spec: Obj, *, not_copied: set[str]) -> Obj:
+    copied = {
+        key: text for key, text in cluster.annotations.items() if key not in not_copied and not key.startswith(_OURS)
+    }
     return {
-        "apiVersion": INGRESSES.api_version,
-        "kind": INGRESSES.kind,
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
         "metadata": {
-            "name": head_ingress(cluster.name),
+            "name": name,
             "namespace": cluster.namespace,
             "labels": {
                 CLUSTER: cluster.name,
@@ -100,7 +149,7 @@ def ingress_for(cluster: RayCluster) -> Obj:
                 APP_NAME: APPLICATION,
                 CREATED_BY: COMPONENT,
             },
-            "annotations": {key: text for key, text in cluster.annotations.items() if _is_copied(key)},
+            "annotations": copied,
             "ownerReferences": [cluster.owner_reference()],
         },
         "spec": spec,

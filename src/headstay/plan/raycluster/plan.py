@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from headstay.model.head_report import HeadReport
 from headstay.model.meta import ObjectMeta, Pod
 from headstay.model.objects import Obj, ObjectKey
-from headstay.model.ray import NODE_TYPE, Ingress, Job, RayCluster, Service
+from headstay.model.ray import NODE_TYPE, Ingress, Job, RayCluster, Route, Service
 from headstay.model.ray_nodes import RayNode
 from headstay.model.resource import Resource
 from headstay.plan.debts import Debt
@@ -74,6 +74,8 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     ingresses: tuple[Ingress, ...] = ()
+    routes: tuple[Route, ...] | None = None
+    """None where a Route is not what leads to the dashboard: anywhere but on OpenShift."""
     jobs: tuple[Job, ...] = ()
     check_jobs: tuple[Job, ...] = ()
     check_pods: tuple[Pod, ...] = ()

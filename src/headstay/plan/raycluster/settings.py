@@ -30,6 +30,7 @@ class Settings:
     deterministic_head_pod_name: bool = False
     login_shell: bool = False
     random_pod_delete: bool = False
+    ingress_on_openshift: bool = False
     ignore_kuberay: bool = False
     zero_downtime: bool = True
     """Whether a RayService that names no upgrade strategy gets a new RayCluster for a changed spec."""
@@ -84,6 +85,7 @@ class Settings:
             deterministic_head_pod_name=asked("ENABLE_DETERMINISTIC_HEAD_POD_NAME"),
             login_shell=asked("ENABLE_LOGIN_SHELL"),
             random_pod_delete=asked("ENABLE_RANDOM_POD_DELETE"),
+            ingress_on_openshift=asked("USE_INGRESS_ON_OPENSHIFT"),
             ignore_kuberay=asked("HEADSTAY_IGNORE_KUBERAY"),
             zero_downtime=on("ENABLE_ZERO_DOWNTIME"),
             resync_seconds=_seconds(environ, "RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", 300),
