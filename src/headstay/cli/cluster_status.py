@@ -25,7 +25,7 @@ from headstay.runtime.client import Client, TransportError
 from headstay.runtime.http import HttpClient
 from headstay.runtime.kubeconfig import ConfigError, load_kubeconfig
 
-_PHASES = ("detect", "restart", "ready", "total", "answer", "workers")
+_PHASES = ("detect", "restart", "ready", "total", "answered", "workers")
 
 
 @dataclass(frozen=True)

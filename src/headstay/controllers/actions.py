@@ -53,7 +53,7 @@ class Waiting(NamedTuple):
 class Actor:
     """`draw` yields numbers in [0, 1) for the random ends of names; `cleaned` counts cleanups, by outcome.
 
-    `recovered` counts recoveries.
+    `recovered` counts recoveries, `phase_ended` the phases of which the end became known later.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Actor:
         debt_namespace: str = "default",
         cleaned: Callable[[str], None] = lambda _outcome: None,
         recovered: Callable[[Recovery], None] = lambda _recovery: None,
+        phase_ended: Callable[[str, float], None] = lambda _phase, _seconds: None,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -75,6 +76,7 @@ class Actor:
         self._refused: dict[ObjectKey, dict[str, str]] = {}
         self._cleaned = cleaned
         self._recovered = recovered
+        self._phase_ended = phase_ended
         self._cleanups = Cleanups(RedisAccess(client, domain), DebtBook(client, debt_namespace), self._record)
 
     def cleanup_refusal(self, cluster: ObjectKey) -> str:
@@ -230,6 +232,8 @@ class Actor:
             self._record(cluster, event, cluster.name)
         for recovery in action.recovered:
             self._recovered(recovery)
+        for phase, seconds in action.ended:
+            self._phase_ended(phase, seconds)
 
     async def _set_finalizers(self, cluster: RayCluster, action: SetFinalizers) -> None:
         """The Event comes first: with the last finalizer the object may go, and nothing can be said about it then."""

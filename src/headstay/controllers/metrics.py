@@ -112,7 +112,11 @@ class OperatorMetrics:
     def recovered(self, recovery: Recovery) -> None:
         self._recoveries.labels(recovery.how).inc()
         for phase, seconds in recovery.seconds.items():
-            self._seconds.labels(phase).observe(seconds)
+            self.phase_ended(phase, seconds)
+
+    def phase_ended(self, phase: str, seconds: float) -> None:
+        """`phase` is one of PHASES."""
+        self._seconds.labels(phase).observe(seconds)
 
 
 class _Clusters(Collector):

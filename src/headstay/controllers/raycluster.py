@@ -117,6 +117,7 @@ class RayClusterController:
             cleaned=operator_metrics.cleaned,
             domain=settings.cluster_domain,
             recovered=operator_metrics.recovered,
+            phase_ended=operator_metrics.phase_ended,
         )
         self._places = WrittenPlaces(client, settings)
         self._owners = Owners(client)

@@ -1,9 +1,9 @@
 """/metrics of a running operator, read the way Prometheus reads it, and the page that lists it."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -11,12 +11,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from tests.sim.heads import Ear, SimHeads
 from tests.unit.controllers.world import NAME, World, world
 
+from headstay.controllers.heads import HeadListener
 from headstay.controllers.metrics import CLEANUP_OUTCOMES, DEBT_STATES, OperatorMetrics
 from headstay.controllers.raycluster import RayClusterController
-from headstay.model.objects import Obj
+from headstay.model.objects import Obj, ObjectKey
 from headstay.model.resource import PODS
+from headstay.model.timestamps import rfc3339
 from headstay.plan.raycluster.settings import Settings
 from headstay.runtime.metrics import Metrics
 from headstay.runtime.serving import serving
@@ -33,6 +36,7 @@ class Counted(World):
         super().__init__(Settings())
         self.metrics = Metrics(CollectorRegistry())
         self.ours = OperatorMetrics(self.metrics.registry)
+        self.heads: Callable[[Callable[[ObjectKey], None]], HeadListener] | None = None
 
     def operator(self) -> RayClusterController:
         return RayClusterController(
@@ -42,6 +46,7 @@ class Counted(World):
             now=lambda: datetime.now(UTC),
             metrics=self.metrics,
             operator_metrics=self.ours,
+            heads=self.heads,
         )
 
     async def scrape(self) -> dict[str, Metric]:
@@ -120,6 +125,33 @@ async def test_a_restart_of_the_head_is_counted_once_also_by_the_next_operator()
         assert await w.value(*recoveries, how="restarted") == 1
 
 
+async def test_phases_that_end_later_are_counted_once_and_told_of_once_also_by_the_next_operator() -> None:
+    async with counted() as w:
+        later = lambda: datetime.now(UTC) + timedelta(hours=1)
+        heads = SimHeads(later)
+        w.heads = lambda changed: Ear(heads, changed, lambda _: [("10.0.0.1", True), ("10.0.0.2", False)])
+        await w.stop()
+        await w.start()
+        await w.complete()
+        await w.settle()
+        (head,) = await w.pods("head")
+        lost = datetime.now(UTC) + timedelta(minutes=1)
+        times = [rfc3339(lost + timedelta(seconds=seconds)) for seconds in (0, 2, 25)]
+        await w.pod_status(head, **_head_status(ready=True, since=times[2], restarts=1, ended=times[0], ran=times[1]))
+        await w.settle(30)
+        seconds = "headstay_gcs_recovery_seconds"
+        for _ in range(2):
+            for phase in ("answered", "workers"):
+                assert await w.value(seconds, f"{seconds}_count", phase=phase) == 1
+            assert [reason for reason in w.events.reasons() if reason in {"GcsRecovered", "WorkersReturned"}] == [
+                "GcsRecovered",
+                "WorkersReturned",
+            ]
+            await w.stop()
+            await w.start()
+            await w.settle(30)
+
+
 async def test_a_deleted_head_counts_as_replaced_when_its_successor_is_ready() -> None:
     async with counted() as w:
         await w.complete()
@@ -182,9 +214,16 @@ def _registered(metrics: Metrics) -> set[tuple[str, str, str]]:
     return found
 
 
-def _head_status(*, ready: bool, since: str, restarts: int) -> Obj:
-    state = {"running": {"startedAt": "2026-01-02T03:00:07Z" if restarts else "2026-01-02T03:00:00Z"}}
-    last = {"terminated": {"exitCode": 1, "finishedAt": "2026-01-02T03:00:05Z"}} if restarts else {}
+def _head_status(
+    *,
+    ready: bool,
+    since: str,
+    restarts: int,
+    ended: str = "2026-01-02T03:00:05Z",
+    ran: str = "2026-01-02T03:00:07Z",
+) -> Obj:
+    state = {"running": {"startedAt": ran if restarts else "2026-01-02T03:00:00Z"}}
+    last = {"terminated": {"exitCode": 1, "finishedAt": ended}} if restarts else {}
     container = {"name": "ray-head", "ready": ready, "restartCount": restarts, "state": state, "lastState": last}
     condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": since}
     return {"phase": "Running", "conditions": [condition], "containerStatuses": [container]}

@@ -12,6 +12,7 @@ from headstay.model.keeper_state import GcsNow, KeeperState, Revival, StorageNow
 from headstay.model.meta import ContainerStatus, Pod
 from headstay.model.objects import Obj
 from headstay.model.ray import RayCluster
+from headstay.model.ray_nodes import RayNode
 from headstay.model.timestamps import rfc3339_micro
 from headstay.plan.raycluster.aftercare import aftercare, spans, table_wanted
 from headstay.plan.raycluster.journal import (
@@ -23,7 +24,8 @@ from headstay.plan.raycluster.journal import (
     read_journal,
     write_journal,
 )
-from headstay.plan.raycluster.plan import Observed
+from headstay.plan.raycluster.plan import Observed, Returns, TableRead
+from headstay.plan.raycluster.returns import answered
 from headstay.plan.raycluster.settings import Settings
 
 IN_PLACE = {"headstay.io/gcs-recovery": "InPlace"}
@@ -37,9 +39,11 @@ def micro(seconds: float) -> str:
     return rfc3339_micro(NOW + timedelta(seconds=seconds))
 
 
-def ft(records: tuple[Record, ...] = (), *, provisioned: float = -60, **fields: Any) -> RayCluster:
+def ft(
+    records: tuple[Record, ...] = (), *, provisioned: float = -60, mode: dict[str, str] = IN_PLACE, **fields: Any
+) -> RayCluster:
     condition: Obj = {"type": "RayClusterProvisioned", "status": "True", "lastTransitionTime": at(provisioned)}
-    annotations = IN_PLACE | ({RECOVERIES: write_journal(records)} if records else {})
+    annotations = mode | ({RECOVERIES: write_journal(records)} if records else {})
     return ft_cluster(status={"conditions": [condition]}, annotations=annotations, **fields)
 
 
@@ -152,8 +156,42 @@ def test_a_recovery_is_told_of_once_and_counted_once() -> None:
     assert [event.reason for event in second.told] == ["GcsRecovered"]
     assert "after 0.50 s, in place (Gone: it ended with signal 9)" in second.told[0].note
     assert [recovery.how for recovery in second.recovered] == ["in_place"]
+    assert second.told[0].note.endswith("; detect 0.10 s, restart 0.40 s, ready 0.00 s")
     done = ft(read_journal(ft_cluster(annotations=second.annotations)))
     assert aftercare(observe(done, report(BACK)), SETTINGS, NOW).journal is None
+
+
+def read_since(record: str, *, seconds: float) -> Returns:
+    """The node table with the worker in it, read when the operator first asked and once more after so many seconds."""
+    nodes = (RayNode("10.0.0.2", "ALIVE"),)
+    first = answered(Returns(record), TableRead(NOW + timedelta(seconds=3), nodes))
+    return answered(first, TableRead(NOW + timedelta(seconds=seconds), nodes))
+
+
+@pytest.mark.parametrize("mode", [IN_PLACE, {}], ids=["InPlace", "RestartHead"])
+def test_phases_that_end_later_are_counted_once_each_whoever_leads(mode: dict[str, str]) -> None:
+    """Every pass is a new leader's: nothing is remembered but the annotation."""
+    restarted = head(ready=True, since=1, restarts=1, ended=1, started=1, created=-80, ip="10.0.0.1")
+    of, found = (WELL, report(BACK)) if mode else (restarted, None)
+    journal: dict[str, str] = {}
+    counted: list[tuple[str, float]] = []
+    told: list[str] = []
+    for after in (None, 4, 5, 95, 96, 200):
+        cluster = ft(read_journal(ft_cluster(annotations=journal)), mode=mode)
+        record = pending(read_journal(cluster))
+        returns = read_since(record.id, seconds=after) if record is not None and after is not None else None
+        observed = observe(cluster, found, of=of, returns=returns)
+        observed.pods[1].metadata.creation_timestamp = at(-80)
+        care = aftercare(observed, SETTINGS, NOW).journal
+        if care is not None:
+            journal = care.annotations
+            counted += care.ended
+            told += [event.note for event in care.told if event.reason == "WorkersReturned"]
+    back = 1.5 if mode else 1.0
+    assert [phase for phase, _ in counted] == ["answered", "workers"]
+    assert [seconds for _, seconds in counted] == pytest.approx([3 - back] * 2)
+    later = f"{3 - back:.2f} s"
+    assert told == [f"Every worker is back with the GCS of head head; answered {later}, workers {later}"]
 
 
 def test_an_emptied_redis_is_told_of_once_however_many_recoveries_follow() -> None:
@@ -215,14 +253,45 @@ def test_new_data_in_a_cluster_that_was_complete_is_a_loss(began: float, moved: 
     assert (record.epoch, record.data_lost) == ("e2", lost)
 
 
-def test_with_restart_head_a_recovery_is_written_down_without_events_or_conditions() -> None:
-    annotated = ft()
-    annotated.metadata.annotations.pop("headstay.io/gcs-recovery")
-    restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
-    care = aftercare(observe(annotated, of=restarted), Settings(), NOW)
+@pytest.mark.parametrize(
+    ("back", "what"),
+    [
+        (
+            head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80),
+            "its container restarted (container ended: 1); detect 3.00 s, restart 2.00 s, ready 20.00 s",
+        ),
+        (
+            head("head", ready=True, since=27, started=7, created=5),
+            "its Pod was replaced; detect 3.00 s, restart 2.00 s, ready 20.00 s",
+        ),
+    ],
+    ids=["restarted", "replaced"],
+)
+def test_with_restart_head_a_recovery_is_told_of_once_and_changes_no_condition(back: Pod, what: str) -> None:
+    care = aftercare(observe(ft(mode={}), of=back, lost=at(2)), Settings(), NOW)
     assert care.journal is not None
-    assert care.journal.told == ()
+    assert [(event.type, event.reason) for event in care.journal.told] == [("Normal", "GcsRecovered")]
+    assert care.journal.told[0].note == f"The GCS of head head serves again after 25.00 s, {what}"
+    assert care.journal.recovered == (), "whoever looks at heads counts these"
     assert care.conditions == ()
+    written = ft(read_journal(ft_cluster(annotations=care.journal.annotations)), mode={})
+    for lost in (at(2), ""):
+        again = aftercare(observe(written, of=back, lost=lost), Settings(), NOW)
+        assert again.journal is None
+
+
+def test_a_head_that_restarted_before_the_cluster_was_complete_has_had_no_recovery_since() -> None:
+    """Its readiness probe may fail later, and then the Pod looks as if it had only just come back."""
+    restarted = head(ready=True, since=27, restarts=1, ended=-70, started=-65, created=-80)
+    assert journal_of(observe(ft(), of=restarted), TableSeen()) == ()
+
+
+def test_a_cluster_that_is_being_suspended_or_resumes_has_no_recovery() -> None:
+    new = head("other", ready=True, since=20, started=7, created=5)
+    resumed = ft()
+    resumed.status["conditions"][0]["status"] = "False"
+    assert journal_of(observe(resumed, of=new), TableSeen()) == ()
+    assert journal_of(observe(ft(provisioned=20), of=new), TableSeen()) == ()
 
 
 def test_a_cluster_without_fault_tolerance_has_no_journal() -> None:

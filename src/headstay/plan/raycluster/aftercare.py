@@ -20,6 +20,7 @@ from headstay.plan.raycluster.journal import (
     write_journal,
 )
 from headstay.plan.raycluster.plan import Action, EventDraft, Observed, RecordRecoveries, Recovery
+from headstay.plan.raycluster.recoveries import LATE_PHASES
 from headstay.plan.raycluster.returns import Comeback, Missing, all_back, missing_workers, return_seconds
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.steps import delete_worker
@@ -137,16 +138,29 @@ def _journal(observed: Observed, records: tuple[Record, ...], settings: Settings
     told: list[EventDraft] = []
     if gcs_recovery(observed.cluster, settings) == "InPlace":
         told += [_lost(record) for record in records if not record.back and record.id not in before]
-        told += [_recovered(record) for record in fresh]
+    told += [_recovered(record) for record in fresh]
+    returned = [record for record in records if record.workers and not _had_workers(before.get(record.id))]
+    told += [_workers_returned(record) for record in returned]
     for record in records:
         if record.data_lost and not (record.id in before and before[record.id].data_lost):
             told.append(EventDraft("Warning", "RedisDataLost", "Recover", _loss(record)))
     in_place = tuple(recovery_of(record) for record in fresh if record.how == "InPlace")
-    return RecordRecoveries({RECOVERIES: write_journal(records)}, tuple(told), in_place)
+    ended = tuple(phase for record in records for phase in _ended(record, before.get(record.id)))
+    return RecordRecoveries({RECOVERIES: write_journal(records)}, tuple(told), in_place, ended)
 
 
 def _was_back(record: Record | None) -> bool:
     return record is not None and record.back is not None
+
+
+def _had_workers(record: Record | None) -> bool:
+    return record is not None and record.workers is not None
+
+
+def _ended(record: Record, before: Record | None) -> list[tuple[str, float]]:
+    """The late phases of which the end is written down only now."""
+    found, known = spans(record), spans(before) if before is not None else {}
+    return [(phase, found[phase]) for phase in LATE_PHASES if phase in found and phase not in known]
 
 
 def _lost(record: Record) -> EventDraft:
@@ -158,12 +172,25 @@ def _recovered(record: Record) -> EventDraft:
     total = spans(record).get("total")
     after = f" after {total:.2f} s" if total is not None else ""
     why = f" ({record.why})" if record.why else ""
+    phases = _lengths(record, "detect", "restart", "ready")
     return EventDraft(
         "Normal",
         "GcsRecovered",
         "Recover",
-        f"The GCS of head {record.head} serves again{after}, {ways[record.how]}{why}",
+        f"The GCS of head {record.head} serves again{after}, {ways[record.how]}{why}{phases}",
     )
+
+
+def _workers_returned(record: Record) -> EventDraft:
+    note = f"Every worker is back with the GCS of head {record.head}{_lengths(record, *LATE_PHASES)}"
+    return EventDraft("Normal", "WorkersReturned", "Recover", note)
+
+
+def _lengths(record: Record, *phases: str) -> str:
+    """In the words of `headstay status`."""
+    found = spans(record)
+    told = [f"{phase} {found[phase]:.2f} s" for phase in phases if phase in found]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def spans(record: Record) -> dict[str, float]:
@@ -172,7 +199,7 @@ def spans(record: Record) -> dict[str, float]:
         ("detect", record.lost, record.detected),
         ("restart", record.detected, record.serving or record.started),
         ("ready", record.serving or record.started, record.ready),
-        ("answer", record.back, record.answered),
+        ("answered", record.back, record.answered),
         ("workers", record.back, record.workers),
         ("total", record.lost, record.back),
     )

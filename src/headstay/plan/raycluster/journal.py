@@ -170,9 +170,9 @@ def _of_head(observed: Observed, head: Pod, report: HeadReport | None) -> list[R
     running = status.state.running
     started = _micro(running.started_at if running else None)
     restarted = ended is not None and status.restart_count > 0
-    if not restarted and (created is None or parse(created) <= first):
-        return []
     detected = _micro(ended.finished_at) if restarted and ended is not None else created
+    if (detected is None and not restarted) or (detected and parse(detected) <= first):
+        return []  # not away since then: its readiness probe failed for a while
     lost = min(filter(None, (_micro(observed.lost or None), detected)), default=None)
     serving = rfc3339_micro(report.since) if report is not None and report.gcs == "Serving" else None
     in_between = serving is not None and (started or "") <= serving <= ready

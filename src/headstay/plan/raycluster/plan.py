@@ -235,12 +235,14 @@ class Label:
 class RecordRecoveries:
     """Writes the cluster's last recoveries, if it is still the version that was observed; then tells of what is new.
 
-    In this order: whoever looks next takes what is written for told.
+    In this order: whoever looks next takes what is written for told. `ended` are phases that a recovery told of before
+    still had open, with their seconds.
     """
 
     annotations: dict[str, str]
     told: tuple[EventDraft, ...] = ()
     recovered: tuple[Recovery, ...] = ()
+    ended: tuple[tuple[str, float], ...] = ()
 
 
 Action: TypeAlias = (

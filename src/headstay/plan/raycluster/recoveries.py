@@ -16,7 +16,9 @@ from headstay.plan.raycluster.identity import ft_enabled
 from headstay.plan.raycluster.plan import Observed, Recovery
 
 HOWS = ("restarted", "replaced", "in_place")
-PHASES = ("detect", "restart", "ready", "total")
+LATE_PHASES = ("answered", "workers")
+"""Known later than the others, from the journal: a reading of the node table ends them."""
+PHASES = ("detect", "restart", "ready", "total", *LATE_PHASES)
 
 
 class HeadSeen(NamedTuple):
