@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,33 @@ def test_a_gcs_that_never_serves_is_started_a_few_times_and_then_the_head_restar
         (starts,) = tmp_path.glob("keeper-*/starts")
         assert starts.read_text().count("started") == 3
         assert "exit code 3" in kept.log
+
+
+def test_starts_that_failed_because_redis_went_away_again_cost_no_head_restart(tmp_path: Path) -> None:
+    """Three such, where two failures are allowed; the fourth finds a Redis that stays, and serves."""
+    gcs_server = installed_ray("2.60.0") / "core" / "src" / "ray" / "gcs" / "gcs_server"
+    starts, loading = tmp_path / "starts", tmp_path / "loading_gcs_server"
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(tmp_path, *SAVED))
+        loading.write_text(
+            f"#!/bin/bash\necho started >> {starts}\n"
+            f'[ "$(wc -l < {starts})" -le 3 ] || exec {gcs_server} "$@"\n'
+            f"while (: < /dev/tcp/127.0.0.1/{redis.port}) 2> /dev/null; do sleep 0.05; done\nexit 1\n"
+        )
+        loading.chmod(0o755)
+        environ = {"HEADSTAY_GCS_FAILED_STARTS": "2"}
+        with kept_gcs(tmp_path, redis, program=loading, environ=environ) as kept:
+            for number in (1, 2, 3):
+                until(lambda number=number: starts_in(starts) == number, "it was not started", seconds=60)
+                redis.stop()
+                kept.until(lambda state: state.gcs.phase == "WaitingForRedis")
+                redis = stack.enter_context(redis_server(tmp_path, *SAVED, port=redis.port))
+            assert kept.serving(revivals=3).redis.phase == "Answers"
+            assert "never served" not in kept.log
+
+
+def starts_in(file: Path) -> int:
+    return file.read_text().count("started") if file.exists() else 0
 
 
 def test_a_gcs_that_dies_again_and_again_is_revived_no_more_often_than_allowed(tmp_path: Path) -> None:

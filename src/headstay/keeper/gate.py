@@ -1,7 +1,7 @@
 """Between the GCS and its Redis: no GCS is started before Redis answers and its data is known."""
 
 import time
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from . import redis
 from .board import Board
@@ -21,8 +21,10 @@ class Gate:
         self._redis = redis.from_gcs_arguments(arguments)
         self._lives = _lives(environ, board, ray_version)
         self._serves = False
+        self._watcher: Optional[RedisWatcher] = None
         if self._redis is not None:
-            RedisWatcher(self._redis, board, self._lives, self._is_serving).start()
+            self._watcher = RedisWatcher(self._redis, board, self._lives, self._is_serving)
+            self._watcher.start()
 
     def served(self) -> None:
         """A GCS answers."""
@@ -32,6 +34,9 @@ class Gate:
     def data_lost(self) -> str:
         """Why a GCS that serves has to be ended all the same, or ""."""
         return self._lives.lost
+
+    def redis_away_since(self, moment: float) -> bool:
+        return self._watcher is not None and self._watcher.away_since(moment)
 
     def opens(self, deadline: float, ended: Callable[[], bool]) -> bool:
         """Waits for Redis until `deadline`. False, and said why, when the head had better restart."""

@@ -25,11 +25,17 @@ class RedisWatcher(threading.Thread):
         self._lives = lives
         self._serves = serves
         self._look_at = self._sample_at = 0.0
+        self._away_until = float("-inf")
+
+    def away_since(self, moment: float) -> bool:
+        """Whether Redis was not known to answer at any time since then (monotonic seconds)."""
+        return self._away_until >= moment
 
     def run(self) -> None:
         while True:
             try:
                 with connect(self._redis, timeout=_REPLY_SECONDS) as connection:
+                    self._away_until = min(self._away_until, time.monotonic())
                     self._board.redis("Answers")
                     while not connection.closed_within(_PING_EVERY):
                         connection.ping()
@@ -39,6 +45,7 @@ class RedisWatcher(threading.Thread):
             except RefusedError as error:
                 self._board.redis("Refuses", str(error))
             except OSError as error:
+                self._away_until = float("inf")
                 self._board.redis("Away", f"{self._redis}: {error}")
             time.sleep(_AGAIN)
 

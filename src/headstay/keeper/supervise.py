@@ -21,7 +21,7 @@ from .log import tell
 from .priority import put_dashboard_behind
 from .probe import endpoint_of
 from .serve import serve
-from .verdict import Ends, Limits, Seen, Verdict, judge, pause
+from .verdict import End, Ends, Limits, Seen, Verdict, judge, pause
 from .watch import Watcher
 
 _TICK = 0.1
@@ -69,6 +69,7 @@ class Supervisor:
         while True:
             if not self._gate.opens(last_served + self._limits.patience - self._limits.margin, self._is_told):
                 return self._give_up()
+            began = time.monotonic()
             process = self._start()
             outcome = self._watch(process, reviving=reviving)
             if self._told is not None:
@@ -80,7 +81,9 @@ class Supervisor:
                 self._board.gcs("Ending", verdict.why)
                 return self._give_up(process)
             last_served = outcome.served or last_served
-            ends, reviving = ends.add(time.monotonic(), self._limits, served=outcome.served is not None), True
+            excused = self._gate.redis_away_since(began)
+            ends = ends.add(End(time.monotonic(), outcome.served is not None, excused), self._limits)
+            reviving = True
             self._board.lost(verdict.kind, verdict.why, last_served)
             self._board.gcs(verdict.kind, verdict.why)
             why = ends.too_many(self._limits)
@@ -90,7 +93,7 @@ class Supervisor:
                 return self._give_up(process)
             process.wait()
             put_dashboard_behind(os.getppid())
-            time.sleep(pause(ends.failures))
+            time.sleep(pause(len(ends.unserved)))
 
     def _start(self) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(self._command, preexec_fn=self._die_with_parent)  # noqa: PLW1509 no other way

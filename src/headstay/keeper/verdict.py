@@ -84,23 +84,36 @@ def judge(seen: Seen, limits: Limits, now: float) -> Verdict:
     return Verdict("Well")
 
 
+class End(NamedTuple):
+    """How one incarnation ended. `excused`: its Redis went away while it ran."""
+
+    at: float
+    served: bool
+    excused: bool = False
+
+
 class Ends(NamedTuple):
-    """When the incarnations of the last `window` ended, and whether each had served."""
+    """The incarnations that ended in the last `window`."""
 
-    ends: Tuple[Tuple[float, bool], ...] = ()
+    ends: Tuple[End, ...] = ()
 
-    def add(self, at: float, limits: Limits, *, served: bool) -> "Ends":
-        return Ends((*((was, did) for was, did in self.ends if at - was < limits.window), (at, served)))
+    def add(self, end: End, limits: Limits) -> "Ends":
+        return Ends((*(before for before in self.ends if end.at - before.at < limits.window), end))
+
+    @property
+    def unserved(self) -> Tuple[End, ...]:
+        """Those in a row, counted from the last, that never served."""
+        found = []
+        for end in reversed(self.ends):
+            if end.served:
+                break
+            found.append(end)
+        return tuple(found)
 
     @property
     def failures(self) -> int:
-        """How many in a row, counted from the last, never served."""
-        count = 0
-        for _, served in reversed(self.ends):
-            if served:
-                break
-            count += 1
-        return count
+        """How many of these are the GCS's own fault: a head that restarts helps no Redis."""
+        return sum(not end.excused for end in self.unserved)
 
     def too_many(self, limits: Limits) -> str:
         """Why no more are started in place, or ""."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstay.keeper.verdict import Ends, Limits, Seen, judge, pause
+from headstay.keeper.verdict import End, Ends, Limits, Seen, judge, pause
 
 LIMITS = Limits()
 
@@ -60,22 +60,37 @@ def test_a_limit_that_is_no_sensible_number_is_passed_over(text: str) -> None:
     assert Limits.from_environment({"HEADSTAY_GCS_SILENCE_S": text}) == LIMITS
 
 
-def ended(*times: float, served: bool) -> Ends:
+def ended(*times: float, served: bool, excused: bool = False) -> Ends:
     ends = Ends()
     for at in times:
-        ends = ends.add(at, LIMITS, served=served)
+        ends = ends.add(End(at, served, excused), LIMITS)
     return ends
 
 
 def test_starts_that_never_served_are_given_up_after_some_in_a_row() -> None:
     assert not ended(1, 2, 3, 4, served=False).too_many(LIMITS)
     assert "never served" in ended(1, 2, 3, 4, 5, served=False).too_many(LIMITS)
-    assert not ended(1, 2, 3, 4, served=False).add(5, LIMITS, served=True).add(6, LIMITS, served=False).too_many(LIMITS)
+    one_served = ended(1, 2, 3, 4, served=False).add(End(5, served=True), LIMITS)
+    assert not one_served.add(End(6, served=False), LIMITS).too_many(LIMITS)
+
+
+def test_starts_that_failed_with_their_redis_are_paused_after_and_not_counted_as_failures() -> None:
+    flaps = ended(1, 2, 3, 4, 5, 6, served=False, excused=True)
+    assert not flaps.too_many(LIMITS)
+    assert len(flaps.unserved) == 6
+    for at in range(7, 11):
+        flaps = flaps.add(End(at, served=False), LIMITS)
+    assert not flaps.too_many(LIMITS)
+    assert "5 starts in a row never served" in flaps.add(End(11, served=False), LIMITS).too_many(LIMITS)
+
+
+def test_not_even_redis_has_a_gcs_started_more_often_than_allowed() -> None:
+    assert "20 times" in ended(*range(21), served=False, excused=True).too_many(LIMITS)
 
 
 def test_no_more_revivals_than_allowed_within_the_window_even_if_each_served() -> None:
     limits = LIMITS._replace(revivals=3)
     ends = ended(1, 2, 3, served=True)
     assert not ends.too_many(limits)
-    assert "3 times in the last 120 s" in ends.add(4, limits, served=True).too_many(limits)
-    assert not ends.add(200, limits, served=True).too_many(limits)
+    assert "3 times in the last 120 s" in ends.add(End(4, served=True), limits).too_many(limits)
+    assert not ends.add(End(200, served=True), limits).too_many(limits)
