@@ -225,6 +225,7 @@ class Operator:
                 holders=holders,
                 beside=lambda: self._kuberay.beside if self._kuberay else "",
                 heads=self._listener(operator_metrics),
+                dashboard=dashboard,
             )
             for namespace in namespaces
         ]

@@ -33,7 +33,9 @@ from headstay.controllers.onlooker import Onlooker
 from headstay.controllers.owners import Owners
 from headstay.controllers.rayservice_watches import BY_RAYSERVICE, rayservice_keys, what_matters
 from headstay.controllers.recorder import Once, Recorder
+from headstay.controllers.worker_proxies import one_answers
 from headstay.controllers.written_places import WrittenPlaces
+from headstay.gcs.dashboard import Dashboard
 from headstay.model.errors import StatusError, is_not_found
 from headstay.model.meta import Pod
 from headstay.model.objects import ObjectKey
@@ -60,6 +62,7 @@ from headstay.plan.raycluster.cleanup import time_left
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.heads import head_target
 from headstay.plan.raycluster.places import storage_texts
+from headstay.plan.raycluster.plain_serve import proxies_to_ask
 from headstay.plan.raycluster.plan import Create, Holder, Observed, Plan
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.raycluster.status import Failure, is_worth_writing, next_status, seconds_to_hold
@@ -99,6 +102,7 @@ class RayClusterController:
         beside: Callable[[], str] = lambda: "",
         draw: Callable[[], float] = random.random,
         heads: Callable[[Callable[[ObjectKey], None]], HeadListener] | None = None,
+        dashboard: Dashboard | None = None,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -123,6 +127,7 @@ class RayClusterController:
         self._owners = Owners(client)
         self._namespace = namespace
         self._beside = beside
+        self._dashboard = dashboard
         self._holders = holders or StorageHolders(client, settings.cluster_domain, (namespace,))
         self.clusters = Reflector(
             client,
@@ -260,7 +265,7 @@ class RayClusterController:
         else:
             await self._settle_doubts(key)
             observed = await self._with_rivals(await self._places.read(self._observe(cluster)))
-        observed = self._with_heads(observed)
+        observed = await self._with_proxies(self._with_heads(observed))
         plan = plan_raycluster(observed, self._settings, self._now())
         log.debug("RayCluster %s: %s", key, plan.reason)
         for event in plan.events:
@@ -302,6 +307,12 @@ class RayClusterController:
             return observed
         observed = replace(observed, report=self.heads.listen(key, head_target(observed)))
         return replace(observed, returns=self.heads.read_table(key, table_wanted(observed)))
+
+    async def _with_proxies(self, observed: Observed) -> Observed:
+        proxies = proxies_to_ask(observed, self._settings, self._now()) if self._dashboard is not None else ()
+        if self._dashboard is None or not proxies:
+            return observed
+        return replace(observed, proxy_answers=await one_answers(self._dashboard, proxies))
 
     async def _with_rivals(self, observed: Observed) -> Observed:
         """Adds who shares the storage namespace: free for a cluster that nobody shares it with."""

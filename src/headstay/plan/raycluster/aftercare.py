@@ -19,7 +19,8 @@ from headstay.plan.raycluster.journal import (
     read_journal,
     write_journal,
 )
-from headstay.plan.raycluster.plan import Action, EventDraft, Observed, RecordRecoveries, Recovery
+from headstay.plan.raycluster.plain_serve import route_around_head
+from headstay.plan.raycluster.plan import Action, EventDraft, Observed, RecordRecoveries, Recovery, Update
 from headstay.plan.raycluster.recoveries import LATE_PHASES
 from headstay.plan.raycluster.returns import Comeback, Missing, all_back, missing_workers, return_seconds
 from headstay.plan.raycluster.settings import Settings
@@ -30,10 +31,14 @@ REDIS_DATA = "headstay.io/RedisDataKept"
 
 
 class Aftercare(NamedTuple):
-    """`journal` is what has to be written first; the rest is for the passes in which nothing has."""
+    """`journal` is what has to be written first; the rest is for the passes in which nothing has.
+
+    `services` come last: one that is refused must cost nothing else.
+    """
 
     actions: tuple[Action, ...] = ()
     journal: RecordRecoveries | None = None
+    services: tuple[Update, ...] = ()
     conditions: tuple[Obj, ...] = ()
     obsolete: tuple[str, ...] = ()
     again: float | None = None
@@ -44,6 +49,7 @@ class Aftercare(NamedTuple):
 def aftercare(observed: Observed, settings: Settings, now: datetime) -> Aftercare:
     serving = serving_condition(observed, settings, now)
     labels, label_again = out_of_traffic(observed, settings, now)
+    routed = route_around_head(observed, settings, now)
     records = journal_of(observed, _table(observed))
     returned = _returned(observed, records, now, told=gcs_recovery(observed.cluster, settings) == "InPlace")
     data = _data(observed, records, settings)
@@ -55,10 +61,11 @@ def aftercare(observed: Observed, settings: Settings, now: datetime) -> Aftercar
     )
     found = [condition for condition in (serving.condition, returned.condition, data) if condition is not None]
     kept = {condition["type"] for condition in found} | ({GCS_SERVING} if serving.holds else set())
-    times = [serving.again, label_again, returned.missing.again]
+    times = [serving.again, label_again, routed.again, returned.missing.again]
     return Aftercare(
         (*labels, *replaced),
         _journal(observed, records, settings),
+        routed.actions,
         tuple(found),
         tuple(kind for kind in (GCS_SERVING, WORKERS_RETURNED, REDIS_DATA) if kind not in kept),
         min((seconds for seconds in times if seconds is not None), default=None),

@@ -77,8 +77,8 @@ def _cared_for(observed: Observed, settings: Settings, now: datetime) -> Plan:
         replaces=care.replaces,
     )
     if care.journal is not None:
-        return replace(plan, actions=(*plan.actions, care.journal), status=False)
-    return plan
+        plan = replace(plan, actions=(*plan.actions, care.journal), status=False)
+    return replace(plan, actions=(*plan.actions, *care.services))
 
 
 def _with_entrance(observed: Observed, plan: Plan, settings: Settings) -> Plan:

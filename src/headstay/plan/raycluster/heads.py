@@ -56,6 +56,12 @@ def head_target(observed: Observed) -> HeadTarget | None:
     return HeadTarget(head.metadata.uid, head.status.pod_ip, int(port), bool(keeper))
 
 
+def http_url(pod: Pod, port: int) -> str:
+    """The Pod's own address: a Service would answer for whichever Pod it points at by then."""
+    address = pod.status.pod_ip
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
 def routing(report: HeadReport | None, grace: float, now: datetime) -> Routing:
     """Whether users' traffic may go to the head: no once its GCS has been gone for longer than `grace` seconds."""
     if report is None or report.gcs == "Unknown":
@@ -84,8 +90,7 @@ def gets_requests(pod: Pod) -> bool:
 def out_of_traffic(observed: Observed, settings: Settings, now: datetime) -> tuple[tuple[Label, ...], float | None]:
     """Takes the head out of Serve's Service. Whoever keeps the RayService puts it back (`may_serve`).
 
-    The head of a RayCluster that a user made is behind its Serve Service by the cluster's label, as in KubeRay; it
-    leaves by readiness alone.
+    The head of a RayCluster that a user made is behind its Serve Service by the cluster's label: see `plain_serve`.
     """
     head = the_head(observed)
     if head is None or observed.cluster.creator != "RayService" or head.metadata.labels.get(SERVE) != "true":

@@ -97,6 +97,8 @@ class Observed:
     """What the node table said since the last recovery."""
     lost: str = ""
     """Since when the head is not Ready, or was not before it last became so; "" where nobody looked."""
+    proxy_answers: bool = False
+    """Whether one of the Serve proxies that `plain_serve.proxies_to_ask` names has just answered."""
 
     def of_type(self, node_type: str) -> list[Pod]:
         return [pod for pod in self.pods if pod.metadata.labels.get(NODE_TYPE) == node_type]
