@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from tests.sim.kubelet import Ending
-from tests.sim.services import CONFIG, ServiceWorld
+from tests.sim.services import BROKEN, CONFIG, ServiceWorld
 
 from headstay.model.ray import HEAD
 
@@ -115,6 +115,25 @@ async def retain_and_create_again(world: ServiceWorld) -> set[str]:
     return {"s"}
 
 
+async def retain_and_create_again_broken_then_mend(world: ServiceWorld) -> set[str]:
+    """Nobody served in between, so nothing may be lost, although the keys are not to be retained any more."""
+    await world.create_service("s", annotations=RETAIN)
+    await world.settle(SETTLED)
+    await world.set_image("s", "2")
+    await world.settle(SETTLED)
+    await world.delete_service("s")
+    await world.settle(SETTLED)
+    kept = world.used[-1]
+    await world.create_service("s", BROKEN)
+    await asyncio.sleep(12)
+    await world.set_image("s", "2")
+    await asyncio.sleep(2 * SETTLED)
+    world.expect(world.used[-1] == kept, f"it goes on in {kept}; the namespaces in turn: {world.used}")
+    emptied = [storage for storage in world.judges.redis.emptied if storage.endswith(f"/{kept}")]
+    world.expect(not emptied, f"what was retained is not removed: {emptied}")
+    return {"s"}
+
+
 SERVICE_FLOWS: dict[str, ServiceFlow] = {
     flow.__name__.replace("_", " "): flow
     for flow in (
@@ -130,5 +149,6 @@ SERVICE_FLOWS: dict[str, ServiceFlow] = {
         delete_during_an_upgrade,
         upgrade_while_cleanups_hang,
         retain_and_create_again,
+        retain_and_create_again_broken_then_mend,
     )
 }

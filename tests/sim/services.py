@@ -19,6 +19,7 @@ from headstay.controllers.rayservice import RayServiceController
 from headstay.controllers.recorder import ServiceEvents
 from headstay.local.server.store import Change
 from headstay.model.errors import StatusError
+from headstay.model.meta import Pod
 from headstay.model.objects import Obj, controller_of, dig
 from headstay.model.ray import CLUSTER, HEAD, NODE_TYPE, SERVE, RayCluster
 from headstay.model.ray_crds import rayservice_crd
@@ -27,6 +28,8 @@ from headstay.model.resource import CUSTOM_RESOURCE_DEFINITIONS
 from headstay.runtime.events import EventRecorder
 
 GIVEN = "fruit"
+BROKEN = "broken"
+"""An image whose Pods never get ready."""
 CONFIG = "applications:\n- name: app\n"
 
 
@@ -76,6 +79,9 @@ class ServiceWorld(World):
         )
         process.serve = self.serve
         return process
+
+    def _ready_after(self, pod: Pod) -> float | None:
+        return None if f".{BROKEN}." in pod.spec.containers[0].image else super()._ready_after(pod)
 
     # --- the user ----------------------------------------------------------------------------------------------
 

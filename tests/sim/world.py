@@ -93,7 +93,7 @@ class World:
         self.cleanup: Ending | None = Ending(1.0)
         self.nodes = ("node-0", "node-1", "node-2")
         habits = Habits(
-            ready_after=lambda _: random.uniform(0.2, 3.0),
+            ready_after=self._ready_after,
             stop_after=lambda _: random.uniform(0.1, 3.0),
             ends=self._ends,
         )
@@ -110,6 +110,9 @@ class World:
         self._sent_writes = 0
         self._seen_writes = 0
         self.tasks: list[asyncio.Task[Any]] = []
+
+    def _ready_after(self, _: Pod) -> float | None:
+        return random.uniform(0.2, 3.0)
 
     def _ends(self, pod: Pod) -> Ending | None:
         return self.cleanup if any(owner.kind == "Job" for owner in pod.metadata.owner_references) else None

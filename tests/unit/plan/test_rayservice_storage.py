@@ -13,8 +13,8 @@ from headstay.model.rayservice import RayService
 from headstay.plan.raycluster.identity import storage_namespace, storage_namespace_env
 from headstay.plan.raycluster.plan import EventDraft
 from headstay.plan.raycluster.settings import Settings
-from headstay.plan.rayservice.generations import given_namespace
-from headstay.plan.rayservice.plan import CreateCluster, Observed, RecordStorage, UpdateCluster
+from headstay.plan.rayservice.generations import INHERITED, given_namespace
+from headstay.plan.rayservice.plan import CreateCluster, DeleteCluster, Names, Observed, RecordStorage, UpdateCluster
 from headstay.plan.rayservice.storage import wants_record
 
 RETAIN = {"headstay.io/gcs-ft-cleanup": "Retain"}
@@ -157,6 +157,82 @@ def test_a_rayservice_made_again_goes_on_where_the_last_one_was() -> None:
 def test_the_record_is_asked_for_only_where_it_decides_something() -> None:
     owner = by_option(active="svc-old")
     assert wants_record(observed(by_option()))
+    pending = by_option(pending="svc-new")
+    assert wants_record(observed(pending, seen(made_for(pending, "svc-broken"))))
+    assert not wants_record(observed(pending, seen(made_for(pending, "svc-new"))))
     assert wants_record(observed(by_option(deleting=True, active="svc-old"), seen(made_for(owner, "svc-old"))))
     assert not wants_record(observed(owner, seen(made_for(owner, "svc-old"))))
     assert not wants_record(observed(service()))
+
+
+def broken(owner: RayService, **more: Any) -> RayCluster:
+    """The first RayCluster of a RayService made again: on the keys that were retained, and of no use."""
+    annotations = {INHERITED: "true"} | more.pop("annotations", {})
+    return made_for(owner, "svc-broken", chosen="fruit-abcde", annotations=annotations, **more)
+
+
+@pytest.mark.parametrize("record", ["fruit", "fruit-abcde"])
+def test_until_one_has_served_each_cluster_of_a_rayservice_made_again_goes_on_where_the_last_one_was(
+    record: str,
+) -> None:
+    first, _ = made(observed(by_option(pending="svc-broken"), record=record))
+    second, _ = made(observed(by_option(pending="svc-new"), record=record))
+    assert [effective(first), effective(second)] == [record, record]
+    assert first.annotations[INHERITED] == second.annotations[INHERITED] == "true"
+
+
+def test_what_is_not_inherited_is_not_marked_so() -> None:
+    assert INHERITED not in made(observed(by_option(pending="svc-new")))[0].annotations
+    owner = by_option(active="svc-old", pending="svc-new")
+    later, _ = made(observed(owner, seen(made_for(owner, "svc-old")), points_at="svc-old", record="fruit-abcde"))
+    assert (effective(later), INHERITED in later.annotations) == ("fruit-new", False)
+
+
+def test_the_next_is_made_once_the_one_that_leaves_it_its_keys_cannot_clean_them_any_more() -> None:
+    owner = by_option(pending="svc-new")
+    there = seen(broken(owner), status="")
+    found = plan(observed(owner, there, record="fruit-abcde"))
+    assert actions(found, CreateCluster) == []
+    assert "svc-broken" in found.reason
+    going = broken(owner, deleting=True)
+    assert len(actions(plan(observed(owner, seen(going, status=""), record="fruit-abcde")), CreateCluster)) == 1
+    going.metadata.finalizers.append("ray.io/gcs-ft-redis-cleanup-finalizer")
+    assert actions(plan(observed(owner, seen(going, status=""), record="fruit-abcde")), CreateCluster) == []
+
+
+def test_one_that_leaves_its_keys_is_told_to_keep_them_and_goes_at_once_after_that() -> None:
+    owner = by_option(pending="svc-new", annotations={"headstay.io/gcs-ft-cleanup": "Job"})
+    found = plan(observed(owner, seen(broken(owner), status=""), record="fruit-abcde"))
+    assert actions(found, DeleteCluster) == []
+    (update,) = actions(found, UpdateCluster)
+    assert update.patch == {"metadata": {"annotations": RETAIN}}
+    found = plan(observed(owner, seen(broken(owner, annotations=RETAIN), status=""), record="fruit-abcde"))
+    assert actions(found, UpdateCluster) == []
+    assert [action.cluster.name for action in actions(found, DeleteCluster)] == ["svc-broken"]
+
+
+def test_one_that_a_user_deletes_before_it_served_keeps_its_keys_too() -> None:
+    owner = by_option(pending="svc-new")
+    (update,) = actions(plan(observed(owner, seen(broken(owner, deleting=True), status=""))), UpdateCluster)
+    assert update.patch == {"metadata": {"annotations": RETAIN}}
+
+
+def test_one_that_is_in_use_or_has_served_ends_as_the_rayservice_says() -> None:
+    job = {"headstay.io/gcs-ft-cleanup": "Job"}
+    for owner in (
+        by_option(pending="svc-broken", annotations=job),
+        by_option(active="svc-broken", annotations=job),
+        by_option(active="svc-new", annotations=job),
+    ):
+        found = plan(observed(owner, seen(broken(owner), status=""), seen(made_for(owner, "svc-new"), status="")))
+        patched = [action.patch["metadata"]["annotations"] for action in actions(found, UpdateCluster)]
+        assert RETAIN not in patched
+        assert actions(found, DeleteCluster) == []
+
+
+def test_one_that_was_given_up_for_good_before_it_served_leaves_its_keys_to_the_next_rayservice() -> None:
+    timed_out = {"type": "Ready", "status": "False", "reason": "InitializingTimeout"}
+    owner = by_option(conditions=[timed_out])
+    found = plan(observed(owner, seen(broken(owner), status="")))
+    assert found.names == Names()
+    assert [action.patch for action in actions(found, UpdateCluster)] == [{"metadata": {"annotations": RETAIN}}]

@@ -20,6 +20,10 @@ class Policy(NamedTuple):
     complaint: EventDraft | None = None
 
 
+def keeps_keys(annotations: dict[str, str]) -> bool:
+    return annotations.get(CLEANUP_POLICY, "").strip() == "Retain"
+
+
 def cleanup_policy(cluster: RayCluster, settings: Settings) -> Policy:
     asked = cluster.annotations.get(CLEANUP_POLICY, "").strip()
     match asked:

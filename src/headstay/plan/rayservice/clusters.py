@@ -13,10 +13,11 @@ A name is written into the status first and only then used, so that a crash in b
 from datetime import datetime, timedelta
 
 from headstay.model.objects import Obj
-from headstay.model.ray import CLUSTER, OPERATOR_VERSION
+from headstay.model.ray import CLUSTER, OPERATOR_VERSION, RayCluster
 from headstay.model.ray_names import serve_service
 from headstay.model.rayservice import CLUSTER_HASH, WORKER_GROUPS, RayService
 from headstay.model.timestamps import parse, rfc3339
+from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY, keeps_keys
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.generations import (
     LIVE_ANNOTATIONS,
@@ -39,7 +40,7 @@ from headstay.plan.rayservice.plan import (
     Seen,
     UpdateCluster,
 )
-from headstay.plan.rayservice.storage import generation
+from headstay.plan.rayservice.storage import generation, leaves_its_keys, predecessor
 
 DELETION_DELAY_SECONDS = 60
 
@@ -117,6 +118,9 @@ class Generations:
 
     def _create(self, name: str) -> None:
         made, explained = generation(self._observed, name)
+        if made.inherited and (before := predecessor(self._observed, name)):
+            self.why = f"RayCluster {name} goes on with the keys of {before}, and is made once that is gone"
+            return
         self.actions = (CreateCluster(child(self._service, made, self._settings), explained),)
         self.why = f"making RayCluster {name}"
 
@@ -180,12 +184,24 @@ def _scaled(found: list[Obj], wanted: list[Obj]) -> list[Obj]:
 
 def live_annotations(observed: Observed) -> tuple[UpdateCluster, ...]:
     """What the RayService says of deletion and recovery, on all its clusters. What it says no more stays with them."""
-    asked = {key: value for key, value in observed.service.annotations.items() if key in LIVE_ANNOTATIONS}
     return tuple(
         UpdateCluster(seen.cluster, {"metadata": {"annotations": missing}})
         for seen in observed.clusters
-        if (missing := {key: value for key, value in asked.items() if seen.cluster.annotations.get(key) != value})
+        if (
+            missing := {
+                key: value
+                for key, value in _asked_of(observed, seen).items()
+                if seen.cluster.annotations.get(key) != value
+            }
+        )
     )
+
+
+def _asked_of(observed: Observed, seen: Seen) -> dict[str, str]:
+    asked = {key: value for key, value in observed.service.annotations.items() if key in LIVE_ANNOTATIONS}
+    if leaves_its_keys(observed, seen) and not keeps_keys(asked):
+        asked.pop(CLEANUP_POLICY, None)
+    return asked
 
 
 def retirement(observed: Observed, names: Names, now: datetime) -> tuple[tuple[Action, ...], float | None]:
@@ -201,7 +217,12 @@ def retirement(observed: Observed, names: Names, now: datetime) -> tuple[tuple[A
     due: list[float] = []
     for seen in observed.clusters:
         cluster = seen.cluster
-        if cluster.name in used or cluster.deleting:
+        if cluster.name in used:
+            continue
+        if leaves_its_keys(observed, seen):
+            actions += _making_way(cluster)
+            continue
+        if cluster.deleting:
             continue
         since = _retired_at(cluster.annotations.get(RETIRED, ""))
         if since is None and delay > 0:
@@ -214,6 +235,14 @@ def retirement(observed: Observed, names: Names, now: datetime) -> tuple[tuple[A
         else:
             actions.append(DeleteCluster(cluster, f"not in use for {delay} s"))
     return tuple(actions), min(due, default=None)
+
+
+def _making_way(cluster: RayCluster) -> list[Action]:
+    """Nobody was served by it, so it goes without a delay, but not before it is sure that its keys stay."""
+    if not keeps_keys(cluster.annotations):
+        why = "it never served, and its keys stay for the RayCluster that comes after it"
+        return [UpdateCluster(cluster, {"metadata": {"annotations": {CLEANUP_POLICY: "Retain"}}}, why)]
+    return [] if cluster.deleting else [DeleteCluster(cluster, "it was given up before it served")]
 
 
 def _retired_at(text: str) -> datetime | None:

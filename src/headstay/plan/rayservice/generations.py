@@ -38,6 +38,8 @@ DEPLOYED = "headstay.io/serve-config-hash"
 """Annotation of a RayCluster: the Serve configuration that its dashboard accepted last."""
 RETIRED = "headstay.io/retired-at"
 """Annotation of a RayCluster: when its RayService stopped using it."""
+INHERITED = "headstay.io/inherited-storage"
+"""Annotation of a RayCluster: it was made on keys that its RayService had retained."""
 
 LIVE_ANNOTATIONS = (CLEANUP_POLICY, DELETION_TIMEOUT, GCS_RECOVERY, RETURN_TIMEOUT, REPLACE)
 """What a RayCluster is asked while it runs must reach those that run already: how it ends, and how it recovers."""
@@ -46,10 +48,11 @@ _KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Generation(NamedTuple):
-    """`chosen` is "" where the cluster keeps to what the spec says."""
+    """`chosen` is "" where the cluster keeps to what the spec says; `inherited` where its keys are there already."""
 
     name: str
     chosen: str = ""
+    inherited: bool = False
 
 
 def suffix_of(cluster: str) -> str:
@@ -95,6 +98,8 @@ def child(service: RayService, generation: Generation, settings: Settings) -> Ob
     annotations |= marks(service, settings)
     if generation.chosen:
         _put_namespace(spec, annotations, generation.chosen)
+    if generation.inherited:
+        annotations[INHERITED] = "true"
     return {
         "apiVersion": API_VERSION,
         "kind": RAYCLUSTERS.kind,

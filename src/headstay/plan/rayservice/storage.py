@@ -1,13 +1,22 @@
 """Which storage namespace a new RayCluster gets, and what is remembered of it beyond the RayService's end.
 
 A RayService that is deleted with its keys retained, or suspended, and made again goes on in the storage namespace that
-was last in use: not in the one that the manifest names, which an earlier generation left behind.
+was last in use: not in the one that the manifest names, which an earlier generation left behind. That holds for each
+RayCluster until one has served: where the first never gets ready, the next one inherits the same keys, once the first
+is gone and without its cleaning them.
 """
 
-from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY
+from headstay.model.ray import REDIS_CLEANUP_FINALIZER
+from headstay.plan.raycluster.cleanup_policy import CLEANUP_POLICY, keeps_keys
 from headstay.plan.raycluster.plan import EventDraft
 from headstay.plan.raycluster.settings import Settings
-from headstay.plan.rayservice.generations import Generation, effective_namespace, given_namespace, later_namespace
+from headstay.plan.rayservice.generations import (
+    INHERITED,
+    Generation,
+    effective_namespace,
+    given_namespace,
+    later_namespace,
+)
 from headstay.plan.rayservice.plan import Observed, RecordStorage, Seen
 
 
@@ -17,7 +26,7 @@ def wants_record(observed: Observed) -> bool:
     if not given_namespace(service):
         return False
     ends = service.deleting or service.suspend or service.is_true("Suspending")
-    return ends or (not service.active and not observed.clusters)
+    return ends or (not service.active and observed.find(service.pending) is None)
 
 
 def generation(observed: Observed, name: str) -> tuple[Generation, EventDraft | None]:
@@ -25,10 +34,11 @@ def generation(observed: Observed, name: str) -> tuple[Generation, EventDraft | 
     given = given_namespace(observed.service)
     if not given:
         return Generation(name), None
+    inherits = not observed.service.active and bool(observed.record)
     first = not observed.service.active and all(seen.name == name for seen in observed.clusters)
-    if first and observed.record in {"", given}:
-        return Generation(name), None
-    if first:
+    if observed.record == given if inherits else first:
+        return Generation(name, inherited=inherits), None
+    if inherits:
         chosen = observed.record
         why = f'goes on in storage namespace "{chosen}", which this RayService used last'
     else:
@@ -37,8 +47,29 @@ def generation(observed: Observed, name: str) -> tuple[Generation, EventDraft | 
             f'gets storage namespace "{chosen}": on the keys of "{given}" it would wake up with the state of an '
             "earlier RayCluster of this RayService, which may still write them"
         )
-    return Generation(name, chosen), EventDraft(
-        "Normal", "StorageNamespaceChosen", "Create", f"RayCluster {name} {why}"
+    explained = EventDraft("Normal", "StorageNamespaceChosen", "Create", f"RayCluster {name} {why}")
+    return Generation(name, chosen, inherits), explained
+
+
+def leaves_its_keys(observed: Observed, seen: Seen) -> bool:
+    """Given up, or deleted, on inherited keys before anybody served: they are still what was retained."""
+    service = observed.service
+    if service.active or INHERITED not in seen.cluster.annotations:
+        return False
+    return seen.cluster.deleting or seen.name != service.pending
+
+
+def predecessor(observed: Observed, name: str) -> str:
+    """The RayCluster that leaves its keys to the one of that name, and may still write or clean them; "" for none."""
+    return next(
+        (
+            seen.name
+            for seen in observed.clusters
+            if seen.name != name
+            and leaves_its_keys(observed, seen)
+            and (not seen.cluster.deleting or REDIS_CLEANUP_FINALIZER in seen.cluster.metadata.finalizers)
+        ),
+        "",
     )
 
 
@@ -53,6 +84,7 @@ def recording(observed: Observed, settings: Settings) -> tuple[RecordStorage, ..
 
 def _keys_stay(observed: Observed, active: Seen, settings: Settings) -> bool:
     """As the RayCluster's own cleanup will read it: what the RayService says reaches it first (`live_annotations`)."""
-    of_cluster = active.cluster.annotations.get(CLEANUP_POLICY, "")
-    asked = observed.service.annotations.get(CLEANUP_POLICY, of_cluster)
-    return not settings.redis_cleanup or asked.strip() == "Retain"
+    asked = (
+        observed.service.annotations if CLEANUP_POLICY in observed.service.annotations else active.cluster.annotations
+    )
+    return not settings.redis_cleanup or keeps_keys(asked)
