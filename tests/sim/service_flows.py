@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from tests.sim.kubelet import Ending
-from tests.sim.services import BROKEN, CONFIG, ServiceWorld
+from tests.sim.services import BROKEN, CONFIG, GIVEN, ServiceWorld, cluster_spec
 
 from headstay.model.ray import HEAD
 
@@ -59,6 +59,21 @@ async def change_the_configuration(world: ServiceWorld) -> set[str]:
     await world.create_service("s")
     await world.settle(SETTLED)
     await world.edit_service("s", serveConfigV2=CONFIG + "- name: second\n")
+    return {"s"}
+
+
+async def lose_serve_while_an_upgrade_is_stuck(world: ServiceWorld) -> set[str]:
+    """What had been deployed is deployed again, not what the next generation is to run."""
+    await world.create_service("s")
+    await world.settle(SETTLED)
+    await world.edit_service("s", rayClusterConfig=cluster_spec(BROKEN), serveConfigV2=CONFIG + "- name: second\n")
+    await asyncio.sleep(10)
+    world.serve.deployed.clear()
+    await asyncio.sleep(SETTLED)
+    _, config = world.serve.deployed.get(GIVEN, (0.0, {}))
+    names = [found["name"] for found in config.get("applications", [])]
+    world.expect(names == ["app"], f"the active RayCluster runs app again; it runs {names}")
+    await world.set_image("s", "2")
     return {"s"}
 
 
@@ -143,6 +158,7 @@ SERVICE_FLOWS: dict[str, ServiceFlow] = {
         roll_back_by_edit,
         roll_back_after_the_upgrade,
         change_the_configuration,
+        lose_serve_while_an_upgrade_is_stuck,
         suspend_and_resume,
         lose_the_head,
         delete,

@@ -178,8 +178,7 @@ class RayServiceController:
             return observed
         await self._settle_doubts(observed)
         names = promoted(observed)
-        config = str(service.spec.get("serveConfigV2") or "")
-        looked = await self._look.at(observed.clusters, config, {names.active, names.pending})
+        looked = await self._look.at(observed.clusters, {names.active, names.pending})
         return replace(observed, clusters=looked)
 
     async def _settle_doubts(self, observed: Observed) -> None:

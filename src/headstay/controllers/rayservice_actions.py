@@ -14,7 +14,8 @@ from headstay.model.ray import RAYCLUSTERS, SERVE, RayCluster
 from headstay.model.rayservice import RAYSERVICES, RayService
 from headstay.model.resource import CONFIGMAPS, PODS, SERVICES
 from headstay.plan.raycluster.plan import EventDraft
-from headstay.plan.rayservice.generations import DEPLOYED
+from headstay.plan.rayservice.deployment import remembered
+from headstay.plan.rayservice.generations import DEPLOYED, DEPLOYED_CONFIG
 from headstay.plan.rayservice.observing import dashboard_url
 from headstay.plan.rayservice.plan import (
     Action,
@@ -237,7 +238,8 @@ class ServiceActor:
             note = f"RayCluster {cluster.name} {verb} the Serve configuration: {error}"
             self._tell(service, "Warning", "FailedToUpdateServeApplications", "Update", note)
             raise
-        patch = {"metadata": {"uid": cluster.metadata.uid, "annotations": {DEPLOYED: action.hash}}}
+        accepted = {DEPLOYED: action.hash, DEPLOYED_CONFIG: remembered(cluster, action.config)}
+        patch = {"metadata": {"uid": cluster.metadata.uid, "annotations": accepted}}
         try:
             await self._client.patch(RAYCLUSTERS, cluster.namespace, cluster.name, patch)
         except StatusError as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from headstay.gcs.dashboard import Dashboard, DashboardError
 from headstay.plan.rayservice.observing import MISSES, dashboard_url, proxy_url
 from headstay.plan.rayservice.plan import Seen
-from headstay.plan.rayservice.serve_config import ServeConfigError, serve_config, serve_config_hash
 from headstay.plan.rayservice.serving import Applications, read_applications
 
 log = logging.getLogger(__name__)
@@ -32,12 +31,10 @@ class ServeLook:
         self._dashboard = dashboard
         self._memory: dict[str, _Memory] = {}
 
-    async def at(self, clusters: Iterable[Seen], config: str, used: set[str]) -> tuple[Seen, ...]:
+    async def at(self, clusters: Iterable[Seen], used: set[str]) -> tuple[Seen, ...]:
         """All of them with what they serve; those that are not `used` are not asked."""
         return tuple(
-            await asyncio.gather(
-                *(self._one(seen, config) if seen.name in used else _as_it_is(seen) for seen in clusters)
-            )
+            await asyncio.gather(*(self._one(seen) if seen.name in used else _as_it_is(seen) for seen in clusters))
         )
 
     def refused(self, uid: str, config_hash: str, why: str) -> None:
@@ -50,7 +47,7 @@ class ServeLook:
         """The cluster is gone."""
         self._memory.pop(uid, None)
 
-    async def _one(self, seen: Seen, config: str) -> Seen:
+    async def _one(self, seen: Seen) -> Seen:
         memory = self._of(seen.cluster.metadata.uid)
         (applications, silence), head_serves = await asyncio.gather(self._applications(seen), self._proxy(seen, memory))
         if applications is not None and applications.all_running:
@@ -58,13 +55,16 @@ class ServeLook:
         elif applications is not None:
             memory.running_since = None
         since, (deployed, until) = memory.running_since, memory.deployed
+        refused, refusal, again = memory.refused
+        still_refused = _monotonic() < again
         return replace(
             seen,
             applications=applications,
             silence=silence,
             head_serves=head_serves,
             running_for=0.0 if since is None else _monotonic() - since,
-            refusal=_refusal(memory, config),
+            refusal=refusal if still_refused else "",
+            refused=refused if still_refused else "",
             just_deployed=deployed if _monotonic() < until else "",
         )
 
@@ -92,16 +92,6 @@ class ServeLook:
 
     def _of(self, uid: str) -> _Memory:
         return self._memory.setdefault(uid, _Memory())
-
-
-def _refusal(memory: _Memory, config: str) -> str:
-    refused, why, until = memory.refused
-    if not refused or _monotonic() >= until:
-        return ""
-    try:
-        return why if serve_config_hash(serve_config(config)) == refused else ""
-    except ServeConfigError:
-        return ""
 
 
 async def _as_it_is(seen: Seen) -> Seen:

@@ -14,8 +14,10 @@ from headstay.model.rayservice import RAYSERVICE_FINALIZER, RayService
 from headstay.model.timestamps import rfc3339
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.decide import plan_rayservice
-from headstay.plan.rayservice.generations import Generation, child
+from headstay.plan.rayservice.deployment import remembered
+from headstay.plan.rayservice.generations import DEPLOYED, DEPLOYED_CONFIG, Generation, child
 from headstay.plan.rayservice.plan import Names, Observed, Plan, Seen
+from headstay.plan.rayservice.serve_config import serve_config, serve_config_hash
 from headstay.plan.rayservice.serving import Applications
 from headstay.plan.rayservice.status import next_status
 
@@ -82,6 +84,14 @@ def made_for(
     if deleting:
         document["metadata"]["deletionTimestamp"] = rfc3339(NOW)
     return msgspec.convert(document, RayCluster)
+
+
+def deployed(owner: RayService, name: str, config: str = CONFIG) -> RayCluster:
+    """It has accepted that configuration."""
+    cluster, accepted = made_for(owner, name), serve_config(config)
+    cluster.annotations[DEPLOYED] = serve_config_hash(accepted)
+    cluster.annotations[DEPLOYED_CONFIG] = remembered(cluster, accepted) or ""
+    return cluster
 
 
 def pods_of(

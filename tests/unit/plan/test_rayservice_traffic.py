@@ -1,14 +1,14 @@
-"""Where requests go, when they go elsewhere, and what Serve is told to run."""
+"""Where requests go, and when they go elsewhere."""
 
 from typing import Any
 
 import pytest
 from tests.unit.plan.clusters import pod
 from tests.unit.plan.rayservices import (
-    CONFIG,
     actions,
     cluster_spec,
     condition,
+    deployed,
     made_for,
     observed,
     plan,
@@ -20,22 +20,9 @@ from tests.unit.plan.rayservices import (
 )
 
 from headstay.model.meta import Pod
-from headstay.model.objects import Obj
-from headstay.model.ray import RayCluster
-from headstay.model.rayservice import RayService
-from headstay.plan.rayservice.generations import DEPLOYED
 from headstay.plan.rayservice.observing import dashboard_url, proxy_url
-from headstay.plan.rayservice.plan import CreateService, DeployServe, LabelHead, Names, Observed, UpdateService
-from headstay.plan.rayservice.serve_config import serve_config, serve_config_hash
+from headstay.plan.rayservice.plan import CreateService, LabelHead, Names, Observed, UpdateService
 from headstay.plan.rayservice.serving import Applications, read_applications
-
-HASH = serve_config_hash(serve_config(CONFIG))
-
-
-def deployed(owner: RayService, name: str) -> RayCluster:
-    cluster = made_for(owner, name)
-    cluster.annotations[DEPLOYED] = HASH
-    return cluster
 
 
 def repointed(found: Observed) -> list[str]:
@@ -183,46 +170,6 @@ def test_the_head_s_label_is_looked_after_even_while_the_spec_is_invalid() -> No
     made = plan(found)
     assert [action.serves for action in actions(made, LabelHead)] == [False]
     assert made.requeue_after == 2.0
-
-
-def test_a_configuration_goes_to_the_pending_cluster_and_else_to_the_active_one() -> None:
-    owner = service(active="svc-old", pending="svc-new")
-    old, new = made_for(owner, "svc-old"), made_for(owner, "svc-new")
-    found = observed(owner, seen(new, status=""), seen(old), points_at="svc-old")
-    assert [action.cluster.name for action in actions(plan(found), DeployServe)] == ["svc-new"]
-    found = observed(service(active="svc-old"), seen(old), points_at="svc-old")
-    (deploy,) = actions(plan(found), DeployServe)
-    assert (deploy.cluster.name, deploy.config, deploy.hash) == ("svc-old", serve_config(CONFIG), HASH)
-
-
-@pytest.mark.parametrize(
-    ("what", "more", "sent"),
-    [
-        ("Serve runs nothing: it lost its memory", {"status": ""}, 1),
-        ("it was accepted and runs", {}, 0),
-        ("it was taken moments ago and is not listed yet", {"status": "", "just_deployed": HASH}, 0),
-        ("the dashboard gives no answer", {"applications": None}, 0),
-        ("the head is not Ready", {"status": "", "pods": pods_of("svc-old", head_ready=False)}, 0),
-        ("Serve refused this very configuration", {"status": "", "refusal": "no module fruit"}, 0),
-    ],
-)
-def test_a_configuration_is_sent_again_only_where_serve_lost_it(what: str, more: Obj, sent: int) -> None:
-    owner = service(active="svc-old")
-    made = plan(observed(owner, seen(deployed(owner, "svc-old"), **more), points_at="svc-old"))
-    assert len(actions(made, DeployServe)) == sent, what
-
-
-def test_a_changed_configuration_is_sent_and_makes_no_new_cluster() -> None:
-    owner = service(active="svc-old", serveConfigV2=CONFIG.replace("fruit", "veg"))
-    made = plan(observed(owner, seen(deployed(owner, "svc-old")), points_at="svc-old"))
-    assert (made.names, len(actions(made, DeployServe))) == (Names("svc-old"), 1)
-
-
-def test_a_configuration_without_applications_is_not_sent_for_ever() -> None:
-    owner = service(active="svc-old", serveConfigV2="applications: []")
-    cluster = made_for(owner, "svc-old")
-    cluster.annotations[DEPLOYED] = serve_config_hash({"applications": []})
-    assert actions(plan(observed(owner, seen(cluster, status=""), points_at="svc-old")), DeployServe) == []
 
 
 def test_what_is_not_known_now_stays_as_it_was_told() -> None:

@@ -15,9 +15,10 @@ from headstay.plan.raycluster.plan import EventDraft
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice import conditions as words
 from headstay.plan.rayservice.clusters import Generations, live_annotations, promoted, retirement
+from headstay.plan.rayservice.deployment import deployment, refusal
 from headstay.plan.rayservice.ending import LOOK_AGAIN_SECONDS, has_finalizer, plan_deletion, plan_suspension
 from headstay.plan.rayservice.plan import Names, Observed, Plan, SetFinalizers
-from headstay.plan.rayservice.traffic import MayServe, deployment, head_labels, services, serving_cluster
+from headstay.plan.rayservice.traffic import MayServe, head_labels, services, serving_cluster
 from headstay.plan.rayservice.validation import initializing_timeout, validate
 
 
@@ -52,12 +53,12 @@ def _reconcile(observed: Observed, settings: Settings, now: datetime, names: Nam
     service = observed.service
     if (ended := plan_suspension(observed, settings)) is not None:
         return ended
-    refusal = validate(service)
-    if refusal is not None:
+    broken_rule = validate(service)
+    if broken_rule is not None:
         kept = head_labels(observed, names, may_serve)
-        ready = words.invalid(refusal.note)
+        ready = words.invalid(broken_rule.note)
         wait = LOOK_AGAIN_SECONDS if names.active else None
-        return Plan(refusal.note, kept, (refusal,), requeue_after=wait, names=names, conditions=(ready,))
+        return Plan(broken_rule.note, kept, (broken_rule,), requeue_after=wait, names=names, conditions=(ready,))
     if (given_up := _initializing_too_long(service, now)) is not None:
         return given_up
     generations = Generations(observed, settings, names)
@@ -106,8 +107,8 @@ def _situation(observed: Observed, names: Names) -> str:
     waiting = observed.find(names.pending) or observed.find(names.active)
     if waiting is None:
         return "as it should be"
-    if waiting.refusal:
-        return f"Serve refused the configuration: {waiting.refusal}"
+    if why := refusal(observed.service, waiting):
+        return f"Serve refused the configuration: {why}"
     if not waiting.head_ready:
         return f"waiting for the head of RayCluster {waiting.name}"
     if waiting.applications is None:

@@ -18,8 +18,8 @@ class Seen:
 
     `applications` is None where the dashboard gave no answer (`silence` says why): then nothing is concluded.
     `head_serves` is None where nobody knows whether the head's proxy answers. `running_for` is for how many seconds
-    all applications have been seen running. `refusal` is what the dashboard last said against the configuration that
-    is wanted now. `just_deployed` is the hash of the one it took moments ago: what it lists may lag behind that.
+    all applications have been seen running. `refusal` is what the dashboard has just said against the configuration
+    whose hash is `refused`. `just_deployed` is the hash of the one it took moments ago: what it lists may lag behind.
     """
 
     cluster: RayCluster
@@ -29,6 +29,7 @@ class Seen:
     head_serves: bool | None = None
     running_for: float = 0.0
     refusal: str = ""
+    refused: str = ""
     just_deployed: str = ""
 
     @property

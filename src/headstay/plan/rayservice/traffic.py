@@ -1,4 +1,4 @@
-"""Where requests go: the head and the serve Service, the head Pod's label, and what Serve is told to run.
+"""Where requests go: the head and the serve Service, and the head Pod's label.
 
 Traffic moves once the pending cluster serves: all its applications run, and every proxy that Serve calls healthy is
 behind a Pod that Kubernetes calls Ready. Sooner, and requests would find nobody.
@@ -17,18 +17,15 @@ from headstay.plan.raycluster.heads import alone
 from headstay.plan.raycluster.services import head_service, serve_ports
 from headstay.plan.raycluster.settings import Settings
 from headstay.plan.rayservice.clusters import head_service_name, serve_service_name
-from headstay.plan.rayservice.generations import DEPLOYED
 from headstay.plan.rayservice.plan import (
     Action,
     CreateService,
-    DeployServe,
     LabelHead,
     Names,
     Observed,
     Seen,
     UpdateService,
 )
-from headstay.plan.rayservice.serve_config import serve_config, serve_config_hash
 
 MayServe = Callable[[Pod], bool | None]
 """Whether a head may get requests, as far as whoever watches its GCS knows; None where nobody knows."""
@@ -155,20 +152,3 @@ def _head_serves(service: RayService, seen: Seen, head: Pod, allowed: bool | Non
             return True, "its Serve proxy answers"
         case False:
             return False, "its Serve proxy does not answer"
-
-
-def deployment(observed: Observed, names: Names) -> tuple[DeployServe, ...]:
-    """Sent where it was never accepted, where it changed, and where Serve has lost its memory."""
-    seen = observed.find(names.pending) or observed.find(names.active)
-    if seen is None or seen.cluster.deleting or not seen.head_ready or seen.head is None:
-        return ()
-    if seen.applications is None or seen.refusal:
-        return ()
-    config = serve_config(str(observed.service.spec.get("serveConfigV2") or ""))
-    if not config:
-        return ()
-    lost = bool(config.get("applications")) and not seen.applications.statuses
-    wanted = serve_config_hash(config)
-    if seen.just_deployed == wanted or (seen.cluster.annotations.get(DEPLOYED) == wanted and not lost):
-        return ()
-    return (DeployServe(seen.cluster, seen.head, config, wanted),)
