@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import yaml
-from tests.e2e.cluster import SAMPLES, Cluster, ask_for_little
+from tests.e2e.cluster import SAMPLES, Cluster
 
+SAMPLE = SAMPLES / "ray-service.gcs-ft.yaml"
+"""Applied as it is."""
 NAME = "rayservice-gcs-ft"
 PORT = 18712
 RATE = 5
@@ -35,16 +36,6 @@ for thread in threads:
     thread.join()
 print(json.dumps(told))
 """
-
-
-def documents(greeting: str) -> list[dict[str, Any]]:
-    found = list(yaml.safe_load_all((SAMPLES / "ray-service.gcs-ft.yaml").read_text().replace("the first", greeting)))
-    for document in found:
-        ask_for_little(document)
-    found[-1]["metadata"]["annotations"] = {"headstay.io/gcs-recovery": "InPlace"}
-    # This is about workers: what the head's own proxy loses with its head is Ray's.
-    found[-1]["spec"]["excludeHeadPodFromServeSvc"] = True
-    return found
 
 
 def load_pod() -> dict[str, Any]:
@@ -81,7 +72,8 @@ def forwarded(environment: dict[str, str], namespace: str) -> Iterator[None]:
 def test_requests_go_on_while_the_gcs_dies_and_while_the_service_is_upgraded(environment: dict[str, str]) -> None:
     cluster = Cluster(environment, "serve")
     cluster.kubectl("create", "namespace", "serve")
-    cluster.apply([*documents("the first"), load_pod()])
+    cluster.kubectl("apply", "-f", str(SAMPLE))
+    cluster.apply([load_pod()])
     cluster.kubectl("wait", "--for=condition=Ready", f"rayservice/{NAME}", "--timeout=400s", timeout=420)
     cluster.kubectl("wait", "--for=condition=Ready", "pod/load", "--timeout=100s")
     with forwarded(environment, "serve"), urllib.request.urlopen(f"http://localhost:{PORT}/", timeout=30) as answer:
@@ -93,7 +85,7 @@ def test_requests_go_on_while_the_gcs_dies_and_while_the_service_is_upgraded(env
     print(told)
     assert told.keys() == {"hello from the first version"}
 
-    cluster.apply(documents("the second"))
+    cluster.kubectl("apply", "-f", "-", stdin=SAMPLE.read_text().replace("the first version", "the second version"))
     with load(environment, "serve", 20) as before:
         pass
     rounds = [before]

@@ -153,6 +153,7 @@ def target(wanted: Wanted, recovery: str) -> Obj:
     _make_small(cluster_spec(made), wanted)
     if wanted.serve:
         made["spec"]["rayClusterDeletionDelaySeconds"] = _DELETION_DELAY_S
+        made["spec"]["excludeHeadPodFromServeSvc"] = False
         made["spec"]["serveConfigV2"] = json.dumps(_serve_config(wanted.workers))
         _mount_app(cluster_spec(made))
     return made

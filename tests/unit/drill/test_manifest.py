@@ -67,6 +67,7 @@ def test_the_cluster_is_the_samples_made_small_and_the_sample_is_left_as_it_was(
 def test_a_drill_of_serve_has_a_replica_on_each_worker_and_a_proxy_on_each_node() -> None:
     service = manifest.target(wanted(sample=SERVE_SAMPLE, image="ray:mine", workers=3), "InPlace")
     assert service["metadata"]["annotations"] == {"headstay.io/gcs-recovery": "InPlace"}
+    assert service["spec"]["excludeHeadPodFromServeSvc"] is False, "the head's proxy is measured too"
     config = json.loads(service["spec"]["serveConfigV2"])
     assert config["proxy_location"] == "EveryNode"
     (deployment,) = config["applications"][0]["deployments"]
