@@ -46,8 +46,8 @@ _QUICK_RECONNECT = {
 # given is enough for requests under way, since its Services let go of it at once.
 _SHORT_DRAIN = ("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "2")
 
-# Ray's own 60 s end a head whose GCS has much to load (94 s for a million task specifications) or whose Redis fails over
-# slowly. Half of the workers' 600 s: a head that restarts after all still finds them.
+# Ray's own 60 s end a head whose GCS has much to load (125 s for a million task specifications on a fifth of a core),
+# or whose Redis fails over slowly. Half of the workers' 600 s: a head that restarts still finds them.
 _PATIENCE = (ENV_RECONNECT_TIMEOUT, "300")
 
 
