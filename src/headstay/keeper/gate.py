@@ -38,8 +38,11 @@ class Gate:
     def redis_away_since(self, moment: float) -> bool:
         return self._watcher is not None and self._watcher.away_since(moment)
 
-    def opens(self, deadline: float, ended: Callable[[], bool]) -> bool:
-        """Waits for Redis until `deadline`. False, and said why, when the head had better restart."""
+    def opens(self, deadline: float, ended: Callable[[], bool], meanwhile: Callable[[], None]) -> bool:
+        """Waits for Redis until `deadline`. False, and said why, when the head had better restart.
+
+        `meanwhile` is called again and again while it waits.
+        """
         self._serves = False
         if self._redis is None:
             return True
@@ -67,6 +70,7 @@ class Gate:
                 return self._close(
                     "Redis has been away for nearly as long as Ray's own patience; ending, so that the head restarts"
                 )
+            meanwhile()
             time.sleep(_AGAIN)
         return False
 

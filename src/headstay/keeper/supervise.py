@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import List, NamedTuple, Optional
 
 from .board import Board
+from .dashboard import Dashboard
 from .excuse import excused_seconds
 from .gate import Gate
 from .log import tell
-from .priority import put_dashboard_behind
 from .probe import endpoint_of
 from .serve import serve
 from .verdict import End, Ends, Limits, Seen, Verdict, judge, pause
@@ -52,6 +52,7 @@ class Supervisor:
         self._board = board
         self._gate = gate
         self._endpoint = endpoint_of(command[1:])
+        self._dashboard = Dashboard(os.getppid())
         self._told: Optional[int] = None
         self._libc = ctypes.CDLL(None)
         self._wake_read, self._wake_write = os.pipe()
@@ -64,10 +65,17 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        try:
+            return self._keep()
+        finally:
+            self._dashboard.go_on()
+
+    def _keep(self) -> int:
         last_served = time.monotonic()
         ends, reviving = Ends(), False
         while True:
-            if not self._gate.opens(last_served + self._limits.patience - self._limits.margin, self._is_told):
+            deadline = last_served + self._limits.patience - self._limits.margin
+            if not self._gate.opens(deadline, self._is_told, self._dashboard.rest):
                 return self._give_up()
             began = time.monotonic()
             process = self._start()
@@ -92,7 +100,7 @@ class Supervisor:
                 self._board.gcs("Ending", why)
                 return self._give_up(process)
             process.wait()
-            put_dashboard_behind(os.getppid())
+            self._dashboard.stand_back()
             time.sleep(pause(len(ends.unserved)))
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -112,6 +120,8 @@ class Supervisor:
                 if answered is not None and not announced:
                     announced = True
                     self._announce(reviving=reviving)
+                elif reviving and not announced:
+                    self._dashboard.rest()
                 excused = excused_seconds(process.pid)
                 if answered is None or time.monotonic() - answered < _PROMPT:
                     excused_before = excused
@@ -134,6 +144,7 @@ class Supervisor:
     def _announce(self, *, reviving: bool) -> None:
         self._gate.served()
         self._board.gcs("Serving")
+        self._dashboard.go_on()
         if reviving:
             tell(f"the GCS serves again, {self._board.last_pause():.2f} s after it was lost")
 
