@@ -28,8 +28,6 @@ SHARE = 25
 """Of the rate through the Service, one in so many goes to the head's proxy as well, and to the workers' together."""
 LEAST = 2.0
 """A second, to each of those: fewer would miss a short fault."""
-CALM = 10.0
-"""Seconds of load before the fault, and after all is well again: what the load during the fault is compared with."""
 _AGAIN = 1.0
 _AIM = 0.1
 Target = tuple[str, str, int]

@@ -8,15 +8,21 @@ from headstay.drill.reading import Reading
 
 SERVE = "serve"
 HOPS = ("service", "worker-proxies", "head-proxy")
+CALM = 10.0
+"""Seconds of load before the fault, and after all is well again: what the load during the fault is compared with."""
 SLOW_S = 1.0
 """A request that took longer is slow. It is a time for all, so that two campaigns can be compared."""
 
 
 def by_hop(reading: Reading) -> dict[str, list[Call]]:
-    """Those that came to something; what was under way when the run ended proves nothing."""
+    """Those that came to something; what was under way when the run ended proves nothing.
+
+    The load begins earlier: until the target carries it, and a new head's proxy listens, requests may be lost.
+    """
     found: dict[str, list[Call]] = {hop: [] for hop in HOPS}
+    begins = float("-inf") if reading.injected is None else reading.injected - CALM
     for call in reading.by_operation.get(SERVE, []):
-        if call.process in found and not reading.cut_off(call):
+        if call.process in found and call.began >= begins and not reading.cut_off(call):
             found[call.process].append(call)
     return found
 

@@ -12,9 +12,10 @@ from headstay.drill.faults import KINDS
 from headstay.drill.faults.kind import Broken, Kind, Scene
 from headstay.drill.history import Call, Fault, Note, Record
 from headstay.drill.kube import ExecError
-from headstay.drill.load import CALM, Load
+from headstay.drill.load import Load
 from headstay.drill.milestones import from_history, from_keeper
 from headstay.drill.recorder import Recorder
+from headstay.drill.requests import CALM
 from headstay.drill.schedule import Planned
 from headstay.drill.wellness import NEEDED, NEEDED_OF_SERVE, Carried, Wellness
 from headstay.drill.workload import Workload

@@ -24,6 +24,7 @@ from headstay.drill.promises import (
 )
 from headstay.drill.reading import Reading
 from headstay.drill.request_figures import load_figures
+from headstay.drill.requests import CALM
 
 
 def asked(began: float, ended: float | None, outcome: Outcome = "ok", operation: str = "new-actor") -> Call:
@@ -172,6 +173,13 @@ def test_requests_are_told_apart_by_before_during_and_after() -> None:
     assert figures(run(*looked, *requests)).requests == (), "without Serve there is nothing to tell"
     (load,) = load_figures([Reading(loaded), Reading(loaded)])
     assert (load.rate, load.runs, load.hops[0].during.sent, load.hops[0].proxies) == (50, 2, 8, {"head": 12})
+
+
+def test_what_was_sent_before_the_target_carried_the_load_counts_for_nothing() -> None:
+    begun = [request(10 - CALM - 0.1, outcome="failed", error="refused: nobody listens"), request(10 - CALM + 0.1)]
+    loaded = msgspec.structs.replace(run(*begun, request(11), asked(10.1, 12.25)), rate=50)
+    service, _, _ = figures(loaded).requests
+    assert (service.before.sent, service.before.lost) == (1, 0)
 
 
 @pytest.mark.parametrize(
