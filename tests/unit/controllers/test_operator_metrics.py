@@ -127,7 +127,7 @@ async def test_a_restart_of_the_head_is_counted_once_also_by_the_next_operator()
 
 async def test_phases_that_end_later_are_counted_once_and_told_of_once_also_by_the_next_operator() -> None:
     async with counted() as w:
-        later = lambda: datetime.now(UTC) + timedelta(hours=1)
+        later = lambda: datetime.now(UTC) + timedelta(minutes=5)
         heads = SimHeads(later)
         w.heads = lambda changed: Ear(heads, changed, lambda _: [("10.0.0.1", True), ("10.0.0.2", False)])
         await w.stop()

@@ -13,7 +13,7 @@ from headstay.model.objects import Obj
 from headstay.model.ray import Service
 from headstay.plan.raycluster.decide import plan_raycluster
 from headstay.plan.raycluster.plain_serve import WITHOUT_HEAD, proxies_to_ask, route_around_head
-from headstay.plan.raycluster.plan import Observed, Update
+from headstay.plan.raycluster.plan import Create, Observed, Update
 from headstay.plan.raycluster.services import serve_service_for
 from headstay.plan.raycluster.settings import Settings
 
@@ -162,3 +162,24 @@ def test_it_comes_last_in_its_pass_so_that_a_refusal_costs_nothing_else() -> Non
     assert isinstance(found.actions[-1], Update)
     assert len([action for action in found.actions if isinstance(action, Update)]) == 1
     assert plan_raycluster(observe(report("Gone")), SETTINGS, after(0.5)).requeue_after == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_head_comes_back_to_a_cluster_whose_spec_has_become_invalid() -> None:
+    both = {"redisAddress": "redis:6379"}
+    found = plan_raycluster(observe(report("Serving"), OUT, gcsFaultToleranceOptions=both), SETTINGS, after(5))
+    assert [type(action) for action in found.actions] == [Update]
+    gone = observe(report("Gone"), gcsFaultToleranceOptions=both)
+    assert plan_raycluster(gone, SETTINGS, after(5)).actions == ()
+    assert proxies_to_ask(gone, SETTINGS, after(5)) == ()
+
+
+def test_proxies_that_do_not_answer_are_asked_ever_more_seldom() -> None:
+    silent = observe(report("Gone"), answers=False)
+    found = [route_around_head(silent, SETTINGS, after(seconds)).again for seconds in (2, 60, 600)]
+    assert found == [2, 12, 30]
+
+
+def test_the_ingress_does_not_wait_for_the_service() -> None:
+    observed = observe(report("Gone"), head=ft_cluster().head_group | {"enableIngress": True})
+    found = plan_raycluster(observed, SETTINGS, after(5))
+    assert [type(action) for action in found.actions[-2:]] == [Create, Update]

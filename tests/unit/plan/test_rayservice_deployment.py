@@ -124,3 +124,13 @@ def test_a_configuration_is_remembered_where_the_annotations_have_room_for_it() 
     assert remembered(cluster, {"applications": [{"name": "x" * (128 << 10)}]}) is None
     cluster.annotations["mine"] = "x" * (128 << 10)
     assert remembered(cluster, config) is None
+
+
+def test_a_configuration_with_numbers_for_keys_is_known_again() -> None:
+    """YAML sorts them as numbers, JSON as texts."""
+    labels = "".join(f"      {number}: label\n" for number in range(11))
+    old = f"applications:\n- name: app\n  import_path: fruit:app\n  args:\n    labels:\n{labels}"
+    owner = service(active="svc-old", pending="svc-new", serveConfigV2=NEW_CONFIG)
+    active, pending = seen(deployed(owner, "svc-old", old), status=""), seen(made_for(owner, "svc-new"), status="")
+    back, _ = actions(plan(observed(owner, active, pending, points_at="svc-old")), DeployServe)
+    assert back.config == serve_config(old)

@@ -299,3 +299,26 @@ def test_a_cluster_without_fault_tolerance_has_no_journal() -> None:
     plain.metadata.annotations["ray.io/ft-enabled"] = "false"
     restarted = head(ready=True, since=27, restarts=1, ended=5, started=7, created=-80)
     assert journal_of(observe(plain, of=restarted), TableSeen()) == ()
+
+
+def test_what_was_over_long_before_anybody_looked_is_written_down_and_no_news() -> None:
+    """As in a cluster taken over from KubeRay, whose head restarted two weeks ago."""
+    day = 86400.0
+    then = -14 * day
+    restarted = head(
+        ready=True, since=then + 30, restarts=1, ended=then, started=then + 5, created=-30 * day, ip="10.0.0.1"
+    )
+    worker = pod("w", ip="10.0.0.2")
+    cluster = ft(mode={}, provisioned=-29 * day)
+    care = aftercare(Observed(cluster, pods=(restarted, worker)), Settings(), NOW)
+    assert care.journal is not None
+    assert (care.journal.told, care.journal.recovered) == ((), ())
+    cluster.metadata.annotations.update(care.journal.annotations)
+    observed = Observed(cluster, pods=(restarted, worker))
+    wanted = table_wanted(observed)
+    assert wanted is not None
+    nodes = (RayNode("10.0.0.1", "ALIVE", head=True), RayNode("10.0.0.2", "ALIVE"))
+    returns = answered(Returns(wanted.record), TableRead(NOW, nodes))
+    care = aftercare(Observed(cluster, pods=(restarted, worker), returns=returns), Settings(), NOW)
+    assert care.journal is not None
+    assert (care.journal.told, care.journal.ended) == ((), ())

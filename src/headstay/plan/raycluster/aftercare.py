@@ -28,6 +28,8 @@ from headstay.plan.raycluster.steps import delete_worker
 
 WORKERS_RETURNED = "headstay.io/WorkersReturned"
 REDIS_DATA = "headstay.io/RedisDataKept"
+_NEWS_SECONDS = 600.0
+"""A head that restarted weeks before we took over shows it for ever; that is written down, and no news."""
 
 
 class Aftercare(NamedTuple):
@@ -64,7 +66,7 @@ def aftercare(observed: Observed, settings: Settings, now: datetime) -> Aftercar
     times = [serving.again, label_again, routed.again, returned.missing.again]
     return Aftercare(
         (*labels, *replaced),
-        _journal(observed, records, settings),
+        _journal(observed, records, settings, now),
         routed.actions,
         tuple(found),
         tuple(kind for kind in (GCS_SERVING, WORKERS_RETURNED, REDIS_DATA) if kind not in kept),
@@ -136,38 +138,50 @@ def _loss(record: Record) -> str:
     )
 
 
-def _journal(observed: Observed, records: tuple[Record, ...], settings: Settings) -> RecordRecoveries | None:
+def _journal(
+    observed: Observed, records: tuple[Record, ...], settings: Settings, now: datetime
+) -> RecordRecoveries | None:
     written = read_journal(observed.cluster)
     if records == written:
         return None
     before = {record.id: record for record in written}
-    fresh = [record for record in records if record.back and not _was_back(before.get(record.id))]
+    fresh = [record for record in records if not _was_back(before.get(record.id)) and _is_news(record, now)]
     told: list[EventDraft] = []
     if gcs_recovery(observed.cluster, settings) == "InPlace":
         told += [_lost(record) for record in records if not record.back and record.id not in before]
     told += [_recovered(record) for record in fresh]
-    returned = [record for record in records if record.workers and not _had_workers(before.get(record.id))]
-    told += [_workers_returned(record) for record in returned]
+    ended = {record: _ended(record, before.get(record.id)) for record in records}
+    told += [_workers_returned(record) for record, phases in ended.items() if "workers" in phases]
     for record in records:
         if record.data_lost and not (record.id in before and before[record.id].data_lost):
             told.append(EventDraft("Warning", "RedisDataLost", "Recover", _loss(record)))
     in_place = tuple(recovery_of(record) for record in fresh if record.how == "InPlace")
-    ended = tuple(phase for record in records for phase in _ended(record, before.get(record.id)))
-    return RecordRecoveries({RECOVERIES: write_journal(records)}, tuple(told), in_place, ended)
+    phases = tuple(phase for found in ended.values() for phase in found.items())
+    return RecordRecoveries({RECOVERIES: write_journal(records)}, tuple(told), in_place, phases)
 
 
 def _was_back(record: Record | None) -> bool:
     return record is not None and record.back is not None
 
 
-def _had_workers(record: Record | None) -> bool:
-    return record is not None and record.workers is not None
+def _is_news(record: Record, now: datetime) -> bool:
+    """A keeper tells only of what it saw itself, once; a head that restarted shows it as long as it lives."""
+    if record.back is None:
+        return False
+    return record.how == "InPlace" or (now - parse(record.back)).total_seconds() <= _NEWS_SECONDS
 
 
-def _ended(record: Record, before: Record | None) -> list[tuple[str, float]]:
-    """The late phases of which the end is written down only now."""
+def _ended(record: Record, before: Record | None) -> dict[str, float]:
+    """The late phases of which the end is written down only now, in seconds.
+
+    A reading ends those of all recoveries that wait for one: one that waited for long was ended by another's.
+    """
     found, known = spans(record), spans(before) if before is not None else {}
-    return [(phase, found[phase]) for phase in LATE_PHASES if phase in found and phase not in known]
+    return {
+        phase: found[phase]
+        for phase in LATE_PHASES
+        if phase not in known and found.get(phase, _NEWS_SECONDS + 1) <= _NEWS_SECONDS
+    }
 
 
 def _lost(record: Record) -> EventDraft:

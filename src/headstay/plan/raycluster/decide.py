@@ -18,7 +18,8 @@ from headstay.plan.raycluster.head_names import gone_head
 from headstay.plan.raycluster.in_place import has_gcs_service, recovery_complaints
 from headstay.plan.raycluster.ingress import entrance_step
 from headstay.plan.raycluster.places import due_note, note_before_head, note_with_finalizer
-from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers
+from headstay.plan.raycluster.plain_serve import bring_head_back
+from headstay.plan.raycluster.plan import Action, Create, DeletePod, EventDraft, Observed, Plan, SetFinalizers, Update
 from headstay.plan.raycluster.recovery import head_step, worker_step
 from headstay.plan.raycluster.redis_check import REDIS_REACHABLE, redis_check
 from headstay.plan.raycluster.services import (
@@ -48,24 +49,28 @@ def plan_raycluster(observed: Observed, settings: Settings, now: datetime) -> Pl
         return Plan("noting where its heads write", note, status=False)
     refusal = validate(cluster)
     if refusal is not None:
-        # No requeue: only a change of the object can help.
-        return Plan(refusal.note, events=(refusal,), status=False)
+        # Only a change of the object can help.
+        routed = bring_head_back(observed, now)
+        return Plan(refusal.note, routed.actions, (refusal,), requeue_after=routed.again, status=False)
     if wants_finalizer(cluster, settings) and not has_finalizer(cluster):
         finalizers = (*cluster.metadata.finalizers, REDIS_CLEANUP_FINALIZER)
         add = SetFinalizers(finalizers, annotations=note_with_finalizer(cluster, settings))
         return Plan("adding the Redis cleanup finalizer before any child", (add,), status=False)
-    return _with_entrance(observed, _cared_for(observed, settings, now), settings)
+    plan, services = _cared_for(observed, settings, now)
+    plan = _with_entrance(observed, plan, settings)
+    return replace(plan, actions=(*plan.actions, *services))
 
 
-def _cared_for(observed: Observed, settings: Settings, now: datetime) -> Plan:
-    """What is written down of a recovery comes alone with the rest of its pass: the status follows in the next, which
+def _cared_for(observed: Observed, settings: Settings, now: datetime) -> tuple[Plan, tuple[Update, ...]]:
+    """The plan, and what has to come last in it.
 
+    What is written down of a recovery comes alone with the rest of its pass: the status follows in the next, which
     begins with a cache that shows it.
     """
     plan = _reconcile(observed, settings, now)
     care = aftercare(observed, settings, now)
     if not plan.status:
-        return plan
+        return plan, ()
     times = [seconds for seconds in (plan.requeue_after, care.again) if seconds is not None]
     plan = replace(
         plan,
@@ -78,7 +83,7 @@ def _cared_for(observed: Observed, settings: Settings, now: datetime) -> Plan:
     )
     if care.journal is not None:
         plan = replace(plan, actions=(*plan.actions, care.journal), status=False)
-    return replace(plan, actions=(*plan.actions, *care.services))
+    return plan, care.services
 
 
 def _with_entrance(observed: Observed, plan: Plan, settings: Settings) -> Plan:

@@ -18,11 +18,14 @@ from headstay.plan.raycluster.identity import ft_enabled
 from headstay.plan.raycluster.plan import EventDraft, Observed, Update
 from headstay.plan.raycluster.services import serve_ports, wants_serve_service
 from headstay.plan.raycluster.settings import Settings
+from headstay.plan.raycluster.validation import validate
 
 WITHOUT_HEAD = "headstay.io/serve-without-head"
 """On a Service from which we took the head: it comes back, whoever leads by then."""
 _ASKED_AT_MOST = 16
 _ASK_AGAIN_SECONDS = 2.0
+_ASK_AGAIN_AT_LAST = 30.0
+"""Proxies that are out of reach keep whoever asks waiting for a second, each time."""
 
 
 class Routed(NamedTuple):
@@ -40,6 +43,8 @@ def proxies_to_ask(observed: Observed, settings: Settings, now: datetime) -> tup
     service = _service(observed)
     if service is None or _without_head(service) or _outlook(observed, service, settings, now).serve is not False:
         return ()
+    if validate(observed.cluster) is not None:
+        return ()
     ports = serve_ports(observed.cluster)
     port = ports.get("serve") or next(iter(ports.values()), 0)
     return tuple(http_url(pod, port) for pod in _ready_workers(observed, service)[:_ASKED_AT_MOST]) if port else ()
@@ -50,12 +55,23 @@ def route_around_head(observed: Observed, settings: Settings, now: datetime) -> 
     if service is None:
         return Routed()
     if _without_head(service):
-        why, again = _why_back(observed, service, now)
-        return Routed((_with_head(service, why),)) if why else Routed(again=again)
+        return bring_head_back(observed, now)
     found = _outlook(observed, service, settings, now)
     if found.serve is not False:
         return Routed(again=found.again)
-    return Routed((_workers_alone(service),)) if observed.proxy_answers else Routed(again=_ASK_AGAIN_SECONDS)
+    if observed.proxy_answers:
+        return Routed((_workers_alone(service),))
+    waited = (now - observed.report.since).total_seconds() if observed.report is not None else 0.0
+    return Routed(again=min(max(waited / 5, _ASK_AGAIN_SECONDS), _ASK_AGAIN_AT_LAST))
+
+
+def bring_head_back(observed: Observed, now: datetime) -> Routed:
+    """Where it was taken out and the reason is over: also in a cluster whose spec has become invalid since."""
+    service = _service(observed)
+    if service is None or not _without_head(service):
+        return Routed()
+    why, again = _why_back(observed, service, now)
+    return Routed((_with_head(service, why),)) if why else Routed(again=again)
 
 
 def _service(observed: Observed) -> Service | None:

@@ -28,10 +28,11 @@ def serve_config(text: str) -> Obj:
         raise ServeConfigError(f"is a {type(found).__name__}; it must be a mapping with `applications`")
     _limit(found)
     try:
-        json.dumps(found, sort_keys=True)
+        # As it will be read back: YAML has keys that are numbers, which sort otherwise than the texts that JSON has.
+        document: Obj = json.loads(json.dumps(found))
     except (TypeError, ValueError, RecursionError) as error:
         raise ServeConfigError(f"has a value that JSON has no word for: {error}; put it in quotes") from error
-    return found
+    return document
 
 
 def serve_config_hash(config: Obj) -> str:
