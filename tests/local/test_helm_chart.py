@@ -43,7 +43,7 @@ CONFIGURED = """
 annotations: {mine: kept}
 configuration:
   enabled: true
-  defaultContainerEnvs: [{name: RAY_a, value: "1"}]
+  defaultContainerEnvs: [{name: RAY_a, value: "1"}, {name: RAY_b, value: "="}, {name: RAY_c, value: "0b_"}]
   headSidecarContainers: [{name: logs, image: "logs:1"}]
   workerSidecarContainers: []
   defaultPodAnnotations: {prometheus.io/scrape: "true"}
@@ -207,7 +207,9 @@ def test_the_configuration_is_mounted_and_read_and_a_changed_one_makes_a_new_pod
     read = parse_configuration(config["data"]["config.yaml"])
     assert read.without_effect == ()
     assert read.configuration == Configuration(
-        default_container_envs=[{"name": "RAY_a", "value": "1"}],
+        default_container_envs=[
+            {"name": name, "value": value} for name, value in (("RAY_a", "1"), ("RAY_b", "="), ("RAY_c", "0b_"))
+        ],
         head_sidecar_containers=[{"name": "logs", "image": "logs:1"}],
         default_pod_annotations={"prometheus.io/scrape": "true"},
     )
@@ -220,6 +222,13 @@ def test_the_configuration_is_mounted_and_read_and_a_changed_one_makes_a_new_pod
     changed = of_kind(rendered(CONFIGURED.replace("logs:1", "logs:2")), "Deployment")[0]["spec"]["template"]
     assert pod["metadata"]["annotations"]["mine"] == changed["metadata"]["annotations"]["mine"] == "kept"
     assert pod["metadata"]["annotations"]["checksum/config"] != changed["metadata"]["annotations"]["checksum/config"]
+
+
+def test_annotations_left_empty_are_none(helm: Helm, tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text("annotations:\n")
+    (deployment,) = of_kind(helm.template("--values", values), "Deployment")
+    assert not deployment["spec"]["template"]["metadata"].get("annotations")
 
 
 def test_without_a_configuration_nothing_is_mounted(helm: Helm) -> None:

@@ -49,7 +49,7 @@ apiVersion: config.ray.io/v1alpha1
 kind: Configuration
 {{- range $field, $value := omit .Values.configuration "enabled" }}
 {{- if $value }}
-{{ dict $field $value | toYaml }}
+{{ $field }}: {{ toJson $value }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -25,6 +25,7 @@ from headstay.model.ray import (
     IS_RAY_NODE,
     NODE_TYPE,
     OPERATOR_VERSION,
+    OVERWRITE_CONTAINER_CMD,
     RECREATE_HASH,
     REPLICA_INDEX,
     REPLICA_NAME,
@@ -39,7 +40,7 @@ KIND = "Configuration"
 _OURS = "headstay.io/"
 # By these the operator tells what a Pod is; one for all Pods would say something wrong of most.
 _LABELS = {CLUSTER, GROUP_NAME, HOST_INDEX, IDENTIFIER, IS_RAY_NODE, NODE_TYPE, REPLICA_INDEX, REPLICA_NAME, SERVE}
-_ANNOTATIONS = {EXTERNAL_STORAGE_NAMESPACE, FT_ENABLED, OPERATOR_VERSION, RECREATE_HASH}
+_ANNOTATIONS = {EXTERNAL_STORAGE_NAMESPACE, FT_ENABLED, OPERATOR_VERSION, OVERWRITE_CONTAINER_CMD, RECREATE_HASH}
 # One of these for all clusters would put their tables into one place in Redis, where they destroy each other.
 _STORAGE = {ENV_REDIS_ADDRESS, ENV_STORAGE_NAMESPACE}
 _ENCODERS = {"json": "json", "console": "text"}
@@ -133,6 +134,8 @@ def _document(text: str) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigurationError("not YAML" + (f" at line {mark.line + 1}" if mark else "")) from error
+    except ValueError as error:  # what looks like a date or a number, and is none
+        raise ConfigurationError(f"not YAML: {error}; put the value in quotes") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"not a {KIND}: begin with apiVersion: {API_VERSION} and kind: {KIND}")
     for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):

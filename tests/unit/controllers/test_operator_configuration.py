@@ -114,6 +114,7 @@ def test_what_means_nothing_here_is_accepted_and_named() -> None:
             "workerSidecarContainers[1].name is 'a' a second time",
         ),
         ("defaultPodLabels: {ray.io/node-type: head}", "defaultPodLabels[ray.io/node-type] is the operator's own"),
+        ("defaultPodAnnotations: {ray.io/overwrite-container-cmd: 'true'}", "defaultPodAnnotations[ray.io/overwrite"),
         ("defaultPodAnnotations: {headstay.io/keeper-port: '1'}", "defaultPodAnnotations[headstay.io/keeper-port] is"),
         ("metricsAddr: here", "metricsAddr is 'here': use HOST:PORT or :PORT"),
         ("logStdoutEncoder: xml", "logStdoutEncoder is 'xml': use json or console"),
@@ -134,6 +135,7 @@ def test_what_cannot_be_used_is_refused_by_name(text: str, said: str) -> None:
         ("kind: Configuration", "apiVersion is None: use config.ray.io/v1alpha1"),
         ("apiVersion: config.ray.io/v1alpha1\nkind: Config", "kind is 'Config': use Configuration"),
         ("a: [", "not YAML at line 1"),
+        ("a: 2024-13-45", "put the value in quotes"),
     ],
 )
 def test_a_file_of_something_else_is_refused(text: str, said: str) -> None:
