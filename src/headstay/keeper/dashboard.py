@@ -21,13 +21,19 @@ _LOOK_EVERY = 1.0
 _HAMMERING = 0.25
 """Of a processor. The busiest part of a dashboard whose GCS serves takes less than a tenth of one."""
 NICENESS = 10
+_STARTING = 60.0
 
 
 class Dashboard:
-    """The one among the descendants of `root`."""
+    """The one among the descendants of `root`.
 
-    def __init__(self, root: int) -> None:
+    A part that is younger than `starting` seconds is at work on its own start: stopped, it would fail its parent, and
+    that the head.
+    """
+
+    def __init__(self, root: int, starting: float = _STARTING) -> None:
         self._root = root
+        self._starting = starting
         self._looked: Optional[Tuple[float, Dict[int, float]]] = None
         self._stopped: List[int] = []
 
@@ -41,7 +47,7 @@ class Dashboard:
                 _lower(member)
 
     def rest(self) -> None:
-        """To be called again and again while there is no GCS. Not of the main process, which answers users."""
+        """To be called again and again while there is no GCS. The main process is left alone: others watch over it."""
         now = time.monotonic()
         if self._looked is not None and now - self._looked[0] < _LOOK_EVERY:
             return
@@ -63,13 +69,15 @@ class Dashboard:
         self._stopped, self._looked = [], None
 
     def _used(self) -> Dict[int, float]:
-        """Seconds of processor time of each part."""
-        found = {}
+        """Seconds of processor time of each part that has started."""
+        found, second = {}, os.sysconf("SC_CLK_TCK")
+        born_before = (time.clock_gettime(time.CLOCK_BOOTTIME) - self._starting) * second
         for _, parts in self._found():
             for part in parts:
                 with suppress(OSError, ValueError, IndexError):
-                    user, system = _stat(part)[11:13]
-                    found[part] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+                    stat = _stat(part)
+                    if int(stat[19]) <= born_before:
+                        found[part] = (int(stat[11]) + int(stat[12])) / second
         return found
 
     def _found(self) -> Iterator[Tuple[int, List[int]]]:

@@ -150,12 +150,14 @@ class Supervisor:
 
     def _give_up(self, process: "Optional[subprocess.Popen[bytes]]" = None) -> int:
         """0 where we were told to end while there was no GCS."""
+        self._dashboard.go_on()  # or it could not be told to end
         if process is not None:
             process.wait()
         return GAVE_UP if self._told is None else 0
 
     def _end(self, process: "subprocess.Popen[bytes]") -> int:
         """We were told to end: so is the GCS, and it is given a moment."""
+        self._dashboard.go_on()
         self._board.gcs("Ending", f"told to by signal {self._told}")
         process.send_signal(self._told or signal.SIGTERM)
         try:

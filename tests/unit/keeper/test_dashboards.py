@@ -97,7 +97,7 @@ def test_what_asks_without_a_pause_rests_until_there_is_a_gcs(
     hammering: tuple[int, int, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     main, busy, idle = hammering
-    dashboard = Dashboard(os.getpid())
+    dashboard = Dashboard(os.getpid(), starting=0)
     end = time.monotonic() + 20
     while state(busy) != "T":
         dashboard.rest()
@@ -111,8 +111,17 @@ def test_what_asks_without_a_pause_rests_until_there_is_a_gcs(
 
 def test_a_gcs_that_is_back_within_a_second_stops_nobody(hammering: tuple[int, int, int]) -> None:
     _, busy, _ = hammering
-    dashboard = Dashboard(os.getpid())
+    dashboard = Dashboard(os.getpid(), starting=0)
     dashboard.rest()
     time.sleep(0.3)
     dashboard.rest()
+    assert state(busy) != "T"
+
+
+def test_what_is_busy_with_its_own_start_is_left_alone(hammering: tuple[int, int, int]) -> None:
+    _, busy, _ = hammering
+    dashboard = Dashboard(os.getpid())
+    for _ in range(3):
+        dashboard.rest()
+        time.sleep(1.1)
     assert state(busy) != "T"
