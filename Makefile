@@ -17,7 +17,8 @@ quickstart: install ## Walk through GCS fault tolerance on this machine, with re
 
 test: dev lint unit ## Run every check and test
 	@$(MAKE) --jobs=2 --output-sync=target wire sim # one waits, the other computes
-	@$(MAKE) local e2e
+	@$(MAKE) --jobs=2 --output-sync=target local $(BESIDE_LOCAL)
+	@$(MAKE) e2e
 
 lint: ## Style, types and the import contracts
 	.venv/bin/ruff check src tests
