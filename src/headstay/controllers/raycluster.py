@@ -205,13 +205,7 @@ class RayClusterController:
             label_selector=CLUSTER,
             indexes={BY_CLUSTER: lambda route: index_of(route.metadata)},
         )
-
-        def changed(old: Route | None, new: Route | None) -> None:
-            for route in filter(None, (old, new)):
-                for key in cluster_keys(route.metadata):
-                    self.controller.enqueue(key)
-
-        self.routes.on_change(changed)
+        self.controller.watches(self.routes, lambda route: cluster_keys(route.metadata), waited_for=False)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -309,8 +303,7 @@ class RayClusterController:
         return replace(observed, returns=self.heads.read_table(key, table_wanted(observed)))
 
     async def _with_proxies(self, observed: Observed) -> Observed:
-        proxies = proxies_to_ask(observed, self._settings, self._now()) if self._dashboard is not None else ()
-        if self._dashboard is None or not proxies:
+        if self._dashboard is None or not (proxies := proxies_to_ask(observed, self._settings, self._now())):
             return observed
         return replace(observed, proxy_answers=await one_answers(self._dashboard, proxies))
 

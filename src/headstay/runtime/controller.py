@@ -70,8 +70,11 @@ class Controller(Generic[K]):
         registered.watch_queue(name, self.queue.unfinished, self.queue.longest_running)
         self._caches: list[tuple[str, asyncio.Event]] = []
 
-    def watches(self, reflector: Reflector[T], keys: Callable[[T], Iterable[K]]) -> None:
-        """Enqueues `keys(object)` whenever an object changes: for its old and for its new state."""
+    def watches(self, reflector: Reflector[T], keys: Callable[[T], Iterable[K]], *, waited_for: bool = True) -> None:
+        """Enqueues `keys(object)` whenever an object changes: for its old and for its new state.
+
+        `run` begins without the first list of one that is not `waited_for`.
+        """
 
         def changed(old: T | None, new: T | None) -> None:
             for state in (old, new):
@@ -79,7 +82,8 @@ class Controller(Generic[K]):
                     for key in keys(state):
                         self.queue.add(key)
 
-        self._caches.append((str(reflector.resource), reflector.cache.synced))
+        if waited_for:
+            self._caches.append((str(reflector.resource), reflector.cache.synced))
         reflector.on_change(changed)
 
     def enqueue(self, key: K) -> None:
