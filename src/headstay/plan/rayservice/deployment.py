@@ -11,7 +11,7 @@ from headstay.model.ray import RayCluster
 from headstay.model.rayservice import RayService
 from headstay.plan.rayservice.generations import DEPLOYED, DEPLOYED_CONFIG
 from headstay.plan.rayservice.plan import DeployServe, Names, Observed, Seen
-from headstay.plan.rayservice.serve_config import serve_config, serve_config_hash
+from headstay.plan.rayservice.serve_config import serve_config, serve_config_hash, serve_config_text
 from headstay.plan.rayservice.traffic import serving_cluster
 
 _MOST_BYTES = 128 << 10
@@ -35,12 +35,12 @@ def wanted_config(service: RayService) -> Obj:
 
 def refusal(service: RayService, seen: Seen) -> str:
     """What the cluster's dashboard says against the configuration of the spec, or ""."""
-    return seen.refusal if seen.refused == serve_config_hash(wanted_config(service)) else ""
+    return seen.refusal if seen.refused and seen.refused == serve_config_hash(wanted_config(service)) else ""
 
 
 def remembered(cluster: RayCluster, config: Obj) -> str | None:
     """What `DEPLOYED_CONFIG` is to hold once the cluster has accepted this; None where it would not fit."""
-    text = json.dumps(config, sort_keys=True)
+    text = serve_config_text(config)
     others = (f"{key}{value}" for key, value in cluster.annotations.items() if key != DEPLOYED_CONFIG)
     return text if len(text.encode()) + sum(len(other.encode()) for other in others) <= _MOST_BYTES else None
 

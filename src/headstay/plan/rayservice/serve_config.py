@@ -35,8 +35,13 @@ def serve_config(text: str) -> Obj:
     return document
 
 
+def serve_config_text(config: Obj) -> str:
+    """One text for equal configurations."""
+    return json.dumps(config, sort_keys=True)
+
+
 def serve_config_hash(config: Obj) -> str:
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(serve_config_text(config).encode()).hexdigest()[:32]
 
 
 def _limit(document: Any) -> None:
