@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 Obj: TypeAlias = dict[str, Any]
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""kubectl's own note about an object; on another object it would make kubectl compute wrong patches."""
+
 
 class ObjectKey(NamedTuple):
     """What names an object of a known resource. `namespace` is "" for cluster-scoped ones."""

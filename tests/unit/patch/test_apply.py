@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from headstay.local.server.patch.apply import LAST_APPLIED, not_declared, server_side_apply
+from headstay.local.server.patch.apply import not_declared, server_side_apply
 from headstay.local.server.patch.managed import track
 from headstay.local.server.seams import Schema
 from headstay.model.errors import StatusError
-from headstay.model.objects import Obj
+from headstay.model.objects import LAST_APPLIED, Obj
 
 Kind = Callable[[str], Schema]
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

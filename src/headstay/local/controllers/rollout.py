@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headstay.local.controllers.workloads import Deployment, ReplicaSet
-from headstay.model.objects import Obj
+from headstay.model.objects import LAST_APPLIED, Obj
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 NOT_COPIED = frozenset(
     {LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAXIMUM, "deprecated.deployment.rollback.to"}
 )

@@ -6,7 +6,7 @@ of certificate managers, an ingress class by default) stays; what the RayCluster
 
 from typing import NamedTuple
 
-from headstay.model.objects import Obj
+from headstay.model.objects import LAST_APPLIED, Obj
 from headstay.model.ray import (
     API_VERSION,
     APP_NAME,
@@ -27,8 +27,6 @@ from headstay.model.resource import INGRESSES, ROUTES, Resource
 from headstay.plan.raycluster.plan import Create, EventDraft, Observed, Update
 from headstay.plan.raycluster.services import head_ports
 
-# kubectl's own note about the RayCluster; on another object it would make kubectl compute wrong patches.
-_KUBECTLS = "kubectl.kubernetes.io/last-applied-configuration"
 _OURS = "headstay.io/"
 """What Headstay notes on a RayCluster, and is asked there, says nothing to an Ingress and would change it often."""
 
@@ -117,7 +115,7 @@ def ingress_for(cluster: RayCluster) -> Obj:
         spec["tls"] = options["tls"]
     if INGRESS_CLASS in cluster.annotations:
         spec["ingressClassName"] = cluster.annotations[INGRESS_CLASS]
-    return _object(INGRESSES, cluster, head_ingress(cluster.name), spec, not_copied={_KUBECTLS, INGRESS_CLASS})
+    return _object(INGRESSES, cluster, head_ingress(cluster.name), spec, not_copied={LAST_APPLIED, INGRESS_CLASS})
 
 
 def route_for(cluster: RayCluster) -> Obj:
@@ -126,7 +124,7 @@ def route_for(cluster: RayCluster) -> Obj:
         "port": {"targetPort": _dashboard_port(cluster)},
         "wildcardPolicy": "None",
     }
-    return _object(ROUTES, cluster, head_route(cluster.name), spec, not_copied={_KUBECTLS})
+    return _object(ROUTES, cluster, head_route(cluster.name), spec, not_copied={LAST_APPLIED})
 
 
 def _dashboard_port(cluster: RayCluster) -> int:

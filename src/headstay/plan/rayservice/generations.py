@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import NamedTuple
 
 from headstay.model.meta import ObjectMeta
-from headstay.model.objects import Obj
+from headstay.model.objects import LAST_APPLIED, Obj
 from headstay.model.ray import (
     API_VERSION,
     DELETION_TIMEOUT,
@@ -45,8 +45,6 @@ INHERITED = "headstay.io/inherited-storage"
 
 LIVE_ANNOTATIONS = (CLEANUP_POLICY, DELETION_TIMEOUT, GCS_RECOVERY, RETURN_TIMEOUT, REPLACE)
 """What a RayCluster is asked while it runs must reach those that run already: how it ends, and how it recovers."""
-
-_KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Generation(NamedTuple):
@@ -96,7 +94,7 @@ def later_namespace(given: str, cluster: str) -> str:
 def child(service: RayService, generation: Generation, settings: Settings) -> Obj:
     """The RayCluster to create."""
     spec = deepcopy(service.cluster_spec)
-    annotations = {key: value for key, value in service.annotations.items() if key != _KUBECTL}
+    annotations = {key: value for key, value in service.annotations.items() if key != LAST_APPLIED}
     annotations |= marks(service, settings)
     if generation.chosen:
         _put_namespace(spec, annotations, generation.chosen)

@@ -20,11 +20,10 @@ from headstay.local.server.patch.typed import TypedError, check, fields_of, with
 from headstay.local.server.patch.wording import bad_request, broken
 from headstay.local.server.seams import Schema
 from headstay.model.errors import Cause, StatusError
-from headstay.model.objects import Obj, annotations, key_of
+from headstay.model.objects import LAST_APPLIED, Obj, annotations, key_of
 from headstay.model.timestamps import rfc3339
 
 KUBECTL = "kubectl"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def server_side_apply(
